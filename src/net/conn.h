@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Connections: bytes over TCP, with or without TLS.
+ *
+ * A conn belongs to one loop, and may be moved to another. Input is read
+ * into the loop's one shared buffer and lent to the owner for the call;
+ * output is queued and flushed once at the end of the loop's turn with one
+ * writev() or as few TLS records as fit. An idle connection holds no
+ * buffers. The owner embeds nothing: it gets a pointer that is valid until
+ * its `closed` has returned.
+ */
+#ifndef NET_CONN_H
+#define NET_CONN_H
+
+#include "base/buf.h"
+#include "base/log.h"
+#include "net/addr.h"
+#include "net/loop.h"
+#include "net/tls.h"
+
+struct conn;
+
+struct conn_events {
+	/* Plain bytes (decrypted); lent for the call. */
+	void (*data)(void *ctx, const char *p, size_t n);
+	/* The TLS handshake is done. May be NULL. */
+	void (*secured)(void *ctx);
+	/* Less than half of the high mark is queued again. May be NULL. */
+	void (*drained)(void *ctx);
+	/*
+	 * The connection is gone: err is 0 after the peer's orderly end or
+	 * our own conn_close(), else why. The last call; never made from
+	 * inside conn_send() or conn_close(), but from the loop.
+	 */
+	void (*closed)(void *ctx, int err);
+};
+
+/* Sets who hears of it from now on; a fresh conn reads nothing before. */
+API void conn_set_owner(
+    struct conn *c, const struct conn_events *events, void *ctx);
+
+/* Queues a copy, or a reference. Silently nothing once it is closing. */
+API void conn_send(struct conn *c, struct str bytes);
+API void conn_send_wire(struct conn *c, struct wire *w);
+/*
+ * The buffer that conn_send() appends to, for writers that make their output
+ * in place: append, then call conn_touched().
+ */
+API struct buf *conn_out(struct conn *c);
+API void conn_touched(struct conn *c);
+/* Bytes that are queued and not yet taken by the kernel. */
+API size_t conn_queued(const struct conn *c);
+
+/* Writes out what is queued (5 s at most), ends TLS and closes. */
+API void conn_close(struct conn *c);
+/* Closes at once. */
+API void conn_abort(struct conn *c);
+
+/* Stop and start reading; the kernel's buffers then slow the peer. */
+API void conn_pause(struct conn *c);
+API void conn_resume(struct conn *c);
+/*
+ * At most this many bytes a second on average (0: no limit), with bursts of
+ * twice as many: the reader is slowed, nothing is lost.
+ */
+API void conn_set_rate(struct conn *c, uint32_t bytes_per_s);
+
+/*
+ * Starts TLS as a server once what is queued is out. Plain bytes that have
+ * arrived meanwhile are a protocol error: the conn is aborted.
+ */
+API void conn_start_tls(struct conn *c, enum tls_role role);
+
+/*
+ * Takes the connection, with its queues, from the calling thread's loop to
+ * another one and calls arrived(ctx) there. Between the call and `arrived` the
+ * owner must leave the conn alone; no event is delivered meanwhile. The
+ * owner's ctx moves along.
+ */
+API void conn_move(
+    struct conn *c, struct loop *to, void (*arrived)(void *ctx));
+
+API const struct addr *conn_peer(const struct conn *c);
+API const struct addr *conn_local(const struct conn *c);
+API bool conn_is_tls(const struct conn *c);
+/* "TLSv1.3", and the server name that the peer asked for, or NULL. */
+API const char *conn_tls_version(const struct conn *c);
+API const char *conn_tls_cipher(const struct conn *c);
+API const char *conn_tls_sni(const struct conn *c);
+API const char *conn_tls_alpn(const struct conn *c);
+
+enum tls_binding {
+	TLS_EXPORTER,         /* RFC 9266, TLS 1.3 (and 1.2 with EMS) */
+	TLS_SERVER_END_POINT, /* RFC 5929 */
+	TLS_UNIQUE,           /* RFC 5929, TLS 1.2 only */
+};
+/* Bytes of the channel binding, or ERR_ABSENT when it has none of the kind. */
+API int conn_tls_binding(const struct conn *c, enum tls_binding kind,
+    struct arena *a, struct str *bytes_r);
+
+/* For tests and clients inside: a conn over a connected socket. */
+struct conn *conn_new(int fd, const struct addr *peer);
+/* Closes all of the calling loop's connections (at its end). */
+void conn_abort_all(void);
+
+#endif

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Listening sockets: one socket for each worker and address, all bound with
+ * SO_REUSEPORT, so that the kernel shares connections out. A listener may
+ * require the PROXY protocol (v1 or v2) from trusted addresses; then the
+ * peer's address is the one told there.
+ */
+#ifndef NET_LISTENER_H
+#define NET_LISTENER_H
+
+#include "net/conn.h"
+
+struct listener_config {
+	struct addr addr;       /* port 0: any free one, the same for all */
+	bool is_direct_tls;     /* TLS from the first byte */
+	enum tls_role role;
+	int backlog;
+	const struct addr_net *proxies; /* trusted PROXY senders */
+	size_t proxy_count;             /* 0: no PROXY protocol here */
+	uint32_t deadline_ms; /* for the PROXY header and the handshake */
+	/*
+	 * On the worker's loop, for each new connection; it must call
+	 * conn_set_owner() before it returns.
+	 */
+	void (*accepted)(void *ctx, struct conn *c);
+	void *ctx;
+};
+
+struct listener;
+
+/*
+ * Binds and listens on all loops; called before or after the loops run. 0, or
+ * -errno with *why_r from `a`. `bound_r` tells the address in use.
+ */
+int listener_open(struct arena *a, const struct listener_config *config,
+    struct listener **listener_r, struct addr *bound_r, const char **why_r);
+/* Stops accepting; returns when no loop will call `accepted` any more. */
+void listener_close(struct listener **l);
+
+#endif

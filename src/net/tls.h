@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Certificates and TLS contexts. A tls_certs is a set of certificates,
+ * immutable and counted: a reload makes a new set, and connections under
+ * way keep what they have. TLS 1.2 and later; no compression, no
+ * renegotiation, no early data.
+ */
+#ifndef NET_TLS_H
+#define NET_TLS_H
+
+#include "base/arena.h"
+#include "base/log.h"
+#include "base/str.h"
+
+struct tls_certs;
+typedef struct ssl_ctx_st SSL_CTX;
+
+/*
+ * Loads each PEM file that a pattern of glob(7) matches: chain and key in one
+ * file, or the key beside it (NAME.key, or privkey.pem for fullchain.pem).
+ * A bad file is left out with a warning that names it; `previous` (or NULL)
+ * lends what it had for the names of such a file. ERR_TLS only when there
+ * is nothing at all to offer; *why_r from `a`. Blocking: not on a loop.
+ */
+int tls_certs_load(struct arena *a, const char *const *patterns,
+    const struct tls_certs *previous, struct tls_certs **certs_r,
+    const char **why_r);
+/*
+ * A self-signed P-256 certificate for the names, kept at `path` (mode 0600)
+ * and made anew when it is missing, expired or for other names.
+ */
+int tls_certs_self_signed(struct arena *a, const char *path,
+    const struct str *names, size_t count, struct tls_certs **certs_r,
+    const char **why_r);
+struct tls_certs *tls_certs_ref(struct tls_certs *c);
+void tls_certs_unref(struct tls_certs **c);
+/* Has it a certificate whose names cover `host`, expiring when (seconds)? */
+bool tls_certs_cover(
+    const struct tls_certs *c, struct str host, int64_t *not_after_r);
+
+/* ALPN that a listener answers: "xmpp-client", "xmpp-server". */
+enum tls_role { TLS_C2S, TLS_S2S, TLS_HTTPS };
+
+/* The set that new handshakes use; swapped by a reload, from any thread. */
+void tls_install(struct tls_certs *certs);
+
+#endif
