@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Admin commands: declared once, served by rookeryctl, the HTTP API and
+ * ad-hoc commands. Names, arguments and results are ejabberd's where it has
+ * the command.
+ *
+ * Types are written as short texts, as in ejabberd's reference:
+ *	"string", "integer", "atom", "rescode", "restuple",
+ *	"{timestamp:string, status:string}"      a tuple
+ *	"[name:string]"                          a list of one type
+ *	"[{jid:string, priority:integer}]"
+ */
+#ifndef CORE_COMMAND_H
+#define CORE_COMMAND_H
+
+#include "base/arena.h"
+#include "base/str.h"
+
+#include <jansson.h>
+
+struct mod;
+struct cmd;
+
+#define COMMAND_ARGS_MAX 8
+
+struct command_arg {
+	const char *name;
+	const char *type;
+	const char *old_name; /* also accepted, or NULL */
+	const char *fallback; /* as text; NULL: must be given */
+};
+
+struct command {
+	const char *name;
+	const char *tag;  /* "accounts", "session"...; the first is its home */
+	const char *help; /* one line */
+	struct command_arg args[COMMAND_ARGS_MAX];
+	const char *result_name;
+	const char *result; /* type */
+	/* Runs on some loop; must end in exactly one cmd_* answer, later too. */
+	void (*run)(struct cmd *c);
+	bool is_for_user; /* a user may call it on himself */
+	unsigned version; /* ejabberd's API version of this definition */
+};
+
+/* Arguments, checked against their types; views live as long as the cmd. */
+API struct str cmd_str(const struct cmd *c, const char *arg);
+API int64_t cmd_int(const struct cmd *c, const char *arg);
+API const json_t *cmd_json(const struct cmd *c, const char *arg);
+API struct arena *cmd_arena(const struct cmd *c);
+/* The instance for a host that has the module; NULL for core commands. */
+API struct mod *cmd_mod(const struct cmd *c, struct str host);
+/* For continuing later: a pointer of the command's own, and its loop. */
+API void cmd_set_ctx(struct cmd *c, void *ctx);
+API void *cmd_ctx(const struct cmd *c);
+
+/*
+ * Answers; from any loop. cmd_ok: a rescode of 0, or a restuple's text (may be
+ * NULL). cmd_result takes the reference. cmd_fail: `code` as in ejabberd's
+ * errors (10090: exists...), http status by kind; the text is for people.
+ */
+enum cmd_error {
+	CMD_FAILED,     /* 500; exit 1 */
+	CMD_CONFLICT,   /* 409 */
+	CMD_NOT_FOUND,  /* 404 */
+	CMD_BAD_ARG,    /* 400 */
+	CMD_DENIED,     /* 401 */
+};
+API void cmd_ok(struct cmd *c, const char *text);
+API void cmd_result(struct cmd *c, json_t *value);
+API void cmd_fail(struct cmd *c, enum cmd_error kind, int code,
+    const char *fmt, ...) PRINTF_LIKE(4, 5);
+
+#define COMMANDS_END                                                           \
+	{                                                                      \
+		.name = NULL                                                   \
+	}
+
+#endif

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: MIT */
+/* The domains that this server is: one struct host for each, for good. */
+#ifndef CORE_HOST_H
+#define CORE_HOST_H
+
+#include "base/str.h"
+#include "jid/jid.h"
+
+struct host {
+	struct jid jid; /* its name as a JID */
+	unsigned index;
+	/* The secret from which unknown users' salts are made, and the like. */
+	unsigned char secret[32];
+};
+
+/* By prepared name; NULL if it is not one of ours. */
+API struct host *host_find(struct str name);
+API size_t host_count(void);
+API struct host *host_at(size_t index);
+/* Is this bare JID an administrator by configuration? */
+API bool host_is_admin(const struct jid *bare);
+
+#endif

@@ -1,0 +1,266 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The one header for modules.
+ *
+ * A module is a const table, read by the core: registration is data. There
+ * is one instance (struct mod) for each host and worker, so its state is
+ * touched by one thread only and needs no lock; state of an account or a
+ * session lives with that account or session, at its home worker.
+ *
+ * Handlers run on a loop and must not block. Each takes a verdict: PASS, not
+ * mine; DONE, answered, stored or dropped on purpose (the stanza now belongs
+ * to the handler, which has sent or freed it); HELD, the stanza waits for
+ * stanza_resume() (and what follows it to the same account waits behind it).
+ */
+#ifndef CORE_MODULE_H
+#define CORE_MODULE_H
+
+#include "base/arena.h"
+#include "base/buf.h"
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/list.h"
+#include "base/log.h"
+#include "base/map.h"
+#include "base/random.h"
+#include "base/str.h"
+#include "core/account.h"
+#include "core/command.h"
+#include "core/host.h"
+#include "core/metrics.h"
+#include "core/option.h"
+#include "core/roster.h"
+#include "core/router.h"
+#include "core/session.h"
+#include "core/spool.h"
+#include "core/stanza.h"
+#include "core/stream.h"
+#include "jid/jid.h"
+#include "net/addr.h"
+#include "net/loop.h"
+#include "store/backend.h"
+#include "store/store.h"
+#include "xml/elem.h"
+#include "xml/parser.h"
+#include "xml/writer.h"
+
+#define MODULE_ABI 1
+
+struct mod; /* an instance */
+
+/* ---- hooks --------------------------------------------------------------*/
+
+enum hook_point {
+	/*
+	 * A client's stanza, true `from` set, at its sender's home, before
+	 * it is routed. `st->to` is set, except for broadcast presence.
+	 */
+	HOOK_MESSAGE_SENT,
+	HOOK_PRESENCE_SENT,
+	HOOK_IQ_SENT,
+	/*
+	 * For an account, at its home, before the sessions are chosen. Runs
+	 * for stanzas from anywhere, once for each.
+	 */
+	HOOK_MESSAGE_DELIVER,
+	HOOK_PRESENCE_DELIVER,
+	HOOK_IQ_DELIVER,
+	/* A message that no session takes: PASS makes the RFC's error. */
+	HOOK_MESSAGE_OFFLINE,
+	/*
+	 * The message goes to these sessions now (carbons): called once with
+	 * the first session chosen.
+	 */
+	HOOK_MESSAGE_ROUTED,
+
+	/* (mod, session) */
+	HOOK_SESSION_BOUND,       /* after bind, before any stanza */
+	HOOK_SESSION_AVAILABLE,   /* initial presence was broadcast */
+	HOOK_SESSION_UNAVAILABLE, /* was available */
+	HOOK_SESSION_DETACHED,    /* the stream is gone, resumption possible */
+	HOOK_SESSION_RESUMED,
+	HOOK_SESSION_CLOSED,      /* for good */
+
+	/*
+	 * (mod, session, stanza): a stanza is about to be written to the
+	 * session's client. PASS: write it. DONE: the handler took it over.
+	 * HELD is not allowed.
+	 */
+	HOOK_SESSION_SEND,
+	/* (mod, session, nonza element): DONE if it is the module's. */
+	HOOK_SESSION_NONZA,
+	/* (mod, session, element of our presence): may add children to it. */
+	HOOK_PRESENCE_BROADCAST,
+
+	/* (mod, account) */
+	HOOK_ACCOUNT_LOAD,    /* may use account_load_hold() */
+	HOOK_ACCOUNT_UNLOAD,
+	HOOK_ACCOUNT_OFFLINE, /* its last available session is gone */
+	HOOK_ACCOUNT_DELETED, /* keyed values and archive go by themselves */
+	HOOK_ACCOUNT_CREATED,
+	/* (mod, account, roster item as it is now; sub NONE: may be gone) */
+	HOOK_ROSTER_CHANGED,
+
+	/* (mod, stream, <features/>): adds what the stream offers. */
+	HOOK_STREAM_FEATURES,
+	/* (mod, stream, stanza): an iq before login (XEP-0077). DONE or PASS. */
+	HOOK_STREAM_IQ,
+	/* (mod, disco query element, stanza): adds to an answer about a host
+	 * (to has no local part) or an account: features, forms. */
+	HOOK_DISCO_INFO,
+	HOOK_DISCO_ITEMS,
+
+	HOOK_COUNT,
+};
+
+/* Who goes first; equal ranks run by module name. */
+enum hook_rank { FIRST, EARLY, NORMAL, LATE, LAST };
+
+struct hook {
+	enum hook_point point;
+	enum hook_rank rank;
+	/* The member that fits the point. */
+	union {
+		enum verdict (*stanza)(struct mod *m, struct stanza *st);
+		void (*session)(struct mod *m, struct session *s);
+		enum verdict (*send)(
+		    struct mod *m, struct session *s, struct stanza *st);
+		enum verdict (*nonza)(
+		    struct mod *m, struct session *s, struct elem *e);
+		void (*presence)(
+		    struct mod *m, struct session *s, struct elem *e);
+		void (*account)(struct mod *m, struct account *acct);
+		void (*roster)(struct mod *m, struct account *acct,
+		    const struct roster_item *item);
+		void (*features)(
+		    struct mod *m, struct stream *s, struct elem *features);
+		enum verdict (*stream_iq)(
+		    struct mod *m, struct stream *s, struct stanza *iq);
+		void (*disco)(struct mod *m, struct elem *query,
+		    const struct stanza *iq);
+	};
+};
+
+#define HOOKS_END                                                              \
+	{                                                                      \
+		.point = HOOK_COUNT                                            \
+	}
+
+/* ---- iq routes ----------------------------------------------------------*/
+
+enum iq_where {
+	TO_HOST = 1,    /* the domain itself */
+	TO_ACCOUNT = 2, /* a bare JID, on its behalf, from anyone */
+	TO_SELF = 4,    /* the sender's own bare JID, or no `to` */
+};
+
+struct iq_route {
+	int types; /* IQ_GET, IQ_SET or both */
+	int where;
+	enum qname payload;
+	enum verdict (*fn)(struct mod *m, struct stanza *iq);
+};
+
+#define ROUTES_END                                                             \
+	{                                                                      \
+		.types = 0                                                     \
+	}
+
+/* For TO_ACCOUNT and TO_SELF routes: the account, at its home. */
+API struct account *iq_account(const struct stanza *iq);
+/* For TO_SELF routes: the session that asked. NULL if it is gone. */
+API struct session *iq_session(const struct stanza *iq);
+
+/* ---- the table ----------------------------------------------------------*/
+
+/* Disco identities; `where` as in routes (TO_HOST, TO_ACCOUNT). */
+struct identity {
+	int where;
+	const char *category, *type, *name;
+};
+
+/* Disco features by namespace, of host and accounts. */
+struct feature {
+	int where;
+	struct str var;
+};
+#define FEATURES_END                                                           \
+	{                                                                      \
+		.where = 0                                                     \
+	}
+
+struct module {
+	uint32_t abi;
+	const char *name;
+	const char *summary;
+	const char *const *needs; /* other modules, ended by NULL */
+	/* For backends and the like: one instance, without a host. */
+	bool is_global;
+	size_t options_size, state_size, account_size, session_size;
+	const struct option *options;
+	const struct hook *hooks;
+	const struct iq_route *iq;
+	const struct feature *features;
+	const struct identity *identities;
+	const struct command *commands;
+	/*
+	 * A domain of its own: the option (OPT_HOST) that names it, and what
+	 * is sent there. A stanza for it comes at the home of its bare JID.
+	 */
+	const char *service_option;
+	service_fn *service;
+
+	/* Once for the process, on the main thread, before and after all. */
+	int (*load)(struct arena *a, const char **why_r);
+	void (*unload)(void);
+	/*
+	 * For each host and worker, on the worker's loop. start: state is
+	 * zeroed. reload: options have changed. stop: may be NULL, as all.
+	 */
+	void (*start)(struct mod *m);
+	void (*reload)(struct mod *m);
+	void (*stop)(struct mod *m);
+	/* Frees what is in the state of an account or a session. */
+	void (*account_free)(struct mod *m, void *state);
+	void (*session_free)(struct mod *m, void *state);
+};
+
+/* Defines the one symbol that a module exports. */
+#define MODULE(name_)                                                          \
+	API extern const struct module rookery_module;                         \
+	const struct module rookery_module
+
+#define MODULE_HEAD(name_, summary_)                                           \
+	.abi = MODULE_ABI, .name = (name_), .summary = (summary_)
+
+API void *mod_state(const struct mod *m);
+API const void *mod_options(const struct mod *m);
+API struct host *mod_host(const struct mod *m);
+API const char *mod_name(const struct mod *m);
+API struct log_ctx *mod_log(struct mod *m);
+/* Its service's domain, or NULL. */
+API const struct jid *mod_service(const struct mod *m);
+/* On this worker, for the host; NULL if it is not on there. */
+API struct mod *mod_find(const struct host *host, const char *name);
+
+/*
+ * What one module offers another: an ops struct, by name. Published while the
+ * publisher is loaded; look it up each time.
+ */
+API void mod_publish(const char *name, const void *ops);
+API const void *mod_lookup(const char *name);
+
+/* Features and identities of what is on for the host (disco, caps). */
+API void mod_each_feature(const struct host *host, int where,
+    void (*fn)(void *ctx, struct str var), void *ctx);
+API void mod_each_identity(const struct host *host, int where,
+    void (*fn)(void *ctx, const struct identity *id), void *ctx);
+/* Service domains of the host. */
+API void mod_each_service(const struct host *host,
+    void (*fn)(void *ctx, const struct jid *domain), void *ctx);
+
+/* Running hooks, for the core. */
+enum verdict hook_stanza(
+    enum hook_point point, const struct host *host, struct stanza *st);
+
+#endif

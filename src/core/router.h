@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The router: from any loop, towards the home of the recipient.
+ */
+#ifndef CORE_ROUTER_H
+#define CORE_ROUTER_H
+
+#include "core/stanza.h"
+
+struct session;
+struct host;
+
+/*
+ * Takes the stanza over and brings it to st->to: a local account or host, a
+ * service of a module, a component, a remote domain; or answers the sender
+ * with the right error. Order between two addresses is kept.
+ */
+API void router_send(struct stanza *st);
+
+/*
+ * Sends an iq (get or set, without id: one is made) and calls back on this
+ * loop with the answer (a result or an error; the callee's to free), or with
+ * NULL after `timeout_ms`.
+ */
+typedef void iq_answer_fn(void *ctx, struct stanza *answer);
+API void iq_send(struct stanza *iq, uint64_t timeout_ms,
+    iq_answer_fn *answer, void *ctx);
+/* Forgets all that wait with this ctx: they are not called any more. */
+API void iq_forget(void *ctx);
+
+/*
+ * Fan-out: one stanza to many, rendered once. The root's `to` differs, all
+ * else is shared. Recipients are local or remote addresses; local ones get
+ * it through the deliver hooks at home, one post for each worker.
+ */
+struct fanout;
+API struct fanout *fanout_new(struct stanza *st); /* takes it over */
+API void fanout_add(struct fanout *f, const struct jid *to);
+API void fanout_send(struct fanout **f); /* sends and frees */
+
+/* A domain that a module serves: its stanzas go to the handler, at the home
+ * of their bare JID. The handler takes the stanza over. */
+struct mod;
+typedef void service_fn(struct mod *m, struct stanza *st);
+
+#endif

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Client streams (RFC 6120): header, features, STARTTLS, SASL, binding and
+ * stream management; then every stanza goes to the session's journey.
+ */
+#ifndef CORE_STREAM_H
+#define CORE_STREAM_H
+
+#include "core/session.h"
+#include "core/transport.h"
+#include "xml/parser.h"
+
+enum starttls_policy { STARTTLS_REQUIRED, STARTTLS_OPTIONAL, STARTTLS_NONE };
+
+/* How a listener wants its streams. Lives as long as they do. */
+struct stream_policy {
+	enum starttls_policy starttls;
+	bool is_direct_tls;
+};
+
+struct stream;
+
+/* Takes the transport over; reading begins. On the transport's loop. */
+API struct stream *stream_new(
+    struct transport *t, const struct stream_policy *policy);
+/* Bytes (or a frame) came in: for transports. */
+API void stream_input(struct stream *s, const char *p, size_t n);
+API void stream_secured(struct stream *s);
+API void stream_drained(struct stream *s);
+/* The transport is gone; the stream ends, a session may be detached. */
+API void stream_gone(struct stream *s, int err);
+
+/* Ends the stream with an error (EL_SE_...; EL_NONE: just closes). */
+API void stream_fail(
+    struct stream *s, enum qname condition, const char *text);
+
+/* For HOOK_STREAM_FEATURES and those that show streams. */
+API struct host *stream_host(const struct stream *s);
+API bool stream_is_tls(const struct stream *s);
+API bool stream_is_authenticated(const struct stream *s);
+API struct session *stream_session(const struct stream *s);
+API const struct log_ctx *stream_log(const struct stream *s);
+API const struct addr *stream_peer(const struct stream *s);
+/* Sends a nonza or a stanza that does not count for stream management. */
+API void stream_send_elem(struct stream *s, const struct elem *e);
+
+/* All streams of the calling loop that have not logged in, too. */
+void stream_each(void (*fn)(void *ctx, struct stream *s), void *ctx);
+/* The loop's streams are told `system-shutdown` and closed. */
+void stream_shutdown_all(void);
+
+#endif

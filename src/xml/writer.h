@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Elements to bytes. Output is always made from the tree. Namespaces are
+ * declared as defaults where they change; prefixes are used for attributes
+ * only (and "stream:" on a stream's own elements, as clients expect).
+ */
+#ifndef XML_WRITER_H
+#define XML_WRITER_H
+
+#include "base/buf.h"
+#include "xml/elem.h"
+
+/* Where the bytes go: what the surrounding document has declared. */
+enum xml_scope {
+	XML_IN_STREAM,   /* content namespace is default, "stream:" declared */
+	XML_STANDALONE,  /* nothing: the root declares jabber:client itself */
+};
+
+API void xml_write(struct buf *out, const struct elem *e, enum xml_scope scope);
+/* Only `<name attr='..'...>` and `</name>`, without what is inside. */
+API void xml_write_open(
+    struct buf *out, const struct elem *e, enum xml_scope scope);
+API void xml_write_close(struct buf *out, const struct elem *e);
+/* Only what is inside; as written after xml_write_open() of the same. */
+API void xml_write_inside(struct buf *out, const struct elem *e);
+/* Text with the five entities; characters XML forbids are left out. */
+API void xml_escape(struct buf *out, struct str text);
+/* As text in the arena, standalone. */
+API struct str xml_text(struct arena *a, const struct elem *e);
+
+#endif
