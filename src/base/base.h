@@ -19,15 +19,14 @@
 #define UNUSED __attribute__((unused))
 
 #define ARRAY_LEN(a) (sizeof(a) / sizeof((a)[0]))
-#define CONTAINER_OF(ptr, type, member)                                        \
+#define CONTAINER_OF(ptr, type, member) \
 	((type *)(void *)((char *)(ptr)-offsetof(type, member)))
 #define MIN(a, b) ((a) < (b) ? (a) : (b))
 #define MAX(a, b) ((a) > (b) ? (a) : (b))
 
 /* Aborts with the place and the text: for our own bugs, never for input. */
 API _Noreturn void must_failed(const char *what, const char *file, int line);
-#define must(cond)                                                             \
-	((cond) ? (void)0 : must_failed(#cond, __FILE__, __LINE__))
+#define must(cond) ((cond) ? (void)0 : must_failed(#cond, __FILE__, __LINE__))
 
 /* The heap. None of these returns NULL; xfree clears the pointer's owner. */
 API void *xmalloc(size_t size) __attribute__((malloc, returns_nonnull));

@@ -16,7 +16,7 @@ enum err {
 	ERR_STORE = -10004,   /* the storage backend failed; see the log */
 	ERR_TLS = -10005,
 	ERR_CONFIG = -10006,
-	ERR_CLOSED = -10007,  /* the other side, or we, closed it */
+	ERR_CLOSED = -10007, /* the other side, or we, closed it */
 	ERR_DENIED = -10008,
 	ERR_TIMEOUT = -10009,
 };

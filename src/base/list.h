@@ -75,15 +75,14 @@ list_splice(struct list *to, struct list *from)
 	list_init(from);
 }
 
-#define LIST_FIRST(head, type, member)                                         \
-	(list_is_empty(head) ? NULL :                                          \
-			       CONTAINER_OF((head)->next, type, member))
+#define LIST_FIRST(head, type, member) \
+	(list_is_empty(head) ? NULL : CONTAINER_OF((head)->next, type, member))
 
 /* `e` may be unlinked or freed in the body, but not the one after it. */
-#define LIST_EACH(e, head, type, member)                                       \
-	for (struct list *e##_l = (head)->next, *e##_n = e##_l->next;          \
-	     e##_l != (head) &&                                                \
-	     ((e) = CONTAINER_OF(e##_l, type, member), true);                  \
+#define LIST_EACH(e, head, type, member) \
+	for (struct list *e##_l = (head)->next, *e##_n = e##_l->next; \
+	     e##_l != (head) && \
+	     ((e) = CONTAINER_OF(e##_l, type, member), true); \
 	     e##_l = e##_n, e##_n = e##_n->next)
 
 #endif

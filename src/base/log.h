@@ -63,9 +63,10 @@ API void log_field(struct log_ctx *ctx, const char *name, struct str value);
 API void log_write(enum log_level level, const struct log_ctx *ctx,
     const char *fmt, ...) PRINTF_LIKE(3, 4);
 
-#define log_at(level, ctx, ...)                                                \
-	((int)(level) <= log_level_now ? log_write((level), (ctx), __VA_ARGS__) \
-				       : (void)0)
+#define log_at(level, ctx, ...) \
+	((int)(level) <= __atomic_load_n(&log_level_now, __ATOMIC_RELAXED) \
+		? log_write((level), (ctx), __VA_ARGS__) \
+		: (void)0)
 #define log_error(ctx, ...) log_at(LOG_LEVEL_ERROR, ctx, __VA_ARGS__)
 #define log_warn(ctx, ...) log_at(LOG_LEVEL_WARNING, ctx, __VA_ARGS__)
 #define log_notice(ctx, ...) log_at(LOG_LEVEL_NOTICE, ctx, __VA_ARGS__)

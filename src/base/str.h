@@ -22,9 +22,9 @@ struct str {
 #define STR_NONE ((struct str){ NULL, 0 })
 /* A literal as a str, also in static initialisers: STR("text"). */
 #define STR(literal) ((struct str){ (literal), sizeof(literal) - 1 })
-#define STR_INIT(literal)                                                      \
-	{                                                                      \
-		(literal), sizeof(literal) - 1                                 \
+#define STR_INIT(literal) \
+	{ \
+		(literal), sizeof(literal) - 1 \
 	}
 /* For printf: printf(STR_FMT, STR_ARG(s)). */
 #define STR_FMT "%.*s"
