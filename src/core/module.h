@@ -190,8 +190,6 @@ struct feature {
 	}
 
 struct module {
-	uint32_t abi;
-	const char *name;
 	const char *summary;
 	const char *const *needs; /* other modules, ended by NULL */
 	/* For backends and the like: one instance, without a host. */
@@ -225,13 +223,18 @@ struct module {
 	void (*session_free)(struct mod *m, void *state);
 };
 
-/* Defines the one symbol that a module exports. */
+/*
+ * MODULE(ping) = { .summary = "...", ... };
+ * Defines what a module exports: its name (that of its folder and file), the
+ * ABI it was built for, and its table.
+ */
 #define MODULE(name_)                                                          \
+	API extern const char rookery_module_name[];                           \
+	API extern const uint32_t rookery_module_abi;                          \
 	API extern const struct module rookery_module;                         \
+	const char rookery_module_name[] = #name_;                             \
+	const uint32_t rookery_module_abi = MODULE_ABI;                        \
 	const struct module rookery_module
-
-#define MODULE_HEAD(name_, summary_)                                           \
-	.abi = MODULE_ABI, .name = (name_), .summary = (summary_)
 
 API void *mod_state(const struct mod *m);
 API const void *mod_options(const struct mod *m);

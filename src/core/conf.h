@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The configuration: a YAML file, checked against option tables. What was
+ * read is immutable; a reload makes a new one, which each worker takes up on
+ * its own loop, and the old one is freed when the last has let go of it.
+ */
+#ifndef CORE_CONF_H
+#define CORE_CONF_H
+
+#include "core/option.h"
+#include "core/stream.h"
+#include "net/listener.h"
+
+struct module;
+
+enum listen_type { LISTEN_C2S, LISTEN_S2S, LISTEN_HTTP, LISTEN_MUX,
+	LISTEN_COMPONENT };
+
+struct listen_conf {
+	enum listen_type type;
+	struct addr addr;
+	struct stream_policy policy; /* starttls, direct TLS */
+	struct addr_net *proxies;
+	size_t proxy_count;
+	unsigned line; /* in the file, for messages */
+};
+
+struct limits_conf {
+	uint64_t stanza_size;
+	uint64_t pre_auth_stanza_size;
+	uint64_t c2s_rate; /* bytes a second for a session, 0: none */
+	uint64_t s2s_rate;
+	uint64_t sessions_per_account;
+	uint64_t roster_items;
+	uint64_t offline_messages;   /* spooled for an account */
+	uint64_t session_queue;      /* bytes to a client before detaching */
+	uint64_t negotiation_ms;     /* everything before login */
+	uint64_t resume_ms;          /* how long a detached session waits */
+	uint64_t auth_failures;      /* on one connection */
+};
+
+struct auth_conf {
+	struct str_list backends;
+	struct str_list mechanisms;
+	bool allow_plain_without_tls;
+	uint64_t scram_iterations;
+};
+
+/* One module for one host: its options struct, filled by its table. */
+struct module_conf {
+	struct str name;
+	const void *options; /* options_size bytes, or NULL */
+};
+
+struct host_conf {
+	struct str name;
+	struct module_conf *modules;
+	size_t module_count;
+};
+
+struct conf {
+	struct arena *arena; /* all of it */
+	const char *path;    /* NULL: the built-in default */
+	struct host_conf *hosts;
+	size_t host_count;
+	struct str_list admins; /* prepared bare JIDs */
+	const char *data_dir;
+	const char *plugin_dir;
+	unsigned workers;
+	struct {
+		enum log_level level;
+		const char *target;
+		enum log_format format;
+	} log;
+	struct str_list certificates;
+	struct {
+		const char *driver, *path, *dsn;
+	} database;
+	struct listen_conf *listen;
+	size_t listen_count;
+	struct auth_conf auth;
+	struct limits_conf limits;
+	const char *user; /* to become when started as root, or NULL */
+};
+
+/* The calling worker's configuration; never NULL while loops run. */
+API const struct conf *conf_now(void);
+
+#endif
