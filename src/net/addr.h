@@ -6,10 +6,16 @@
 #include "base/arena.h"
 #include "base/str.h"
 
+#include <netinet/in.h>
 #include <sys/socket.h>
 
+/* Of the internet's families only, so that a connection's is small. */
 struct addr {
-	struct sockaddr_storage ss;
+	union {
+		struct sockaddr sa;
+		struct sockaddr_in in;
+		struct sockaddr_in6 in6;
+	} ss;
 	socklen_t len;
 };
 
