@@ -262,8 +262,4 @@ API void mod_each_identity(const struct host *host, int where,
 API void mod_each_service(const struct host *host,
     void (*fn)(void *ctx, const struct jid *domain), void *ctx);
 
-/* Running hooks, for the core. */
-enum verdict hook_stanza(
-    enum hook_point point, const struct host *host, struct stanza *st);
-
 #endif

@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The core's side of modules: running hooks, finding routes and services. For
+ * the calling worker's instances, on its loop.
+ */
+#ifndef CORE_HOOKS_H
+#define CORE_HOOKS_H
+
+#include "core/module.h"
+
+/*
+ * Runs the stanza hooks of a point from st->stage on. HELD: st->stage says
+ * where to go on (call again with the same point after stanza_resume() with
+ * PASS); otherwise the stage is 0 again.
+ */
+enum verdict hook_stanza(
+    enum hook_point point, const struct host *host, struct stanza *st);
+void hook_session(enum hook_point point, struct session *s);
+enum verdict hook_session_send(struct session *s, struct stanza *st);
+enum verdict hook_session_nonza(struct session *s, struct elem *e);
+void hook_presence(struct session *s, struct elem *presence);
+void hook_account(enum hook_point point, struct account *acct);
+void hook_roster(struct account *acct, const struct roster_item *item);
+void hook_features(struct stream *s, struct elem *features);
+enum verdict hook_stream_iq(struct stream *s, struct stanza *iq);
+void hook_disco(enum hook_point point, const struct host *host,
+    struct elem *query, const struct stanza *iq);
+/* Is there any handler at the point? (To skip work that only they need.) */
+bool hook_has(enum hook_point point, const struct host *host);
+
+/*
+ * The route for an iq; `where` is one of TO_HOST, TO_ACCOUNT, TO_SELF (for
+ * which TO_ACCOUNT routes serve too). Tries each that fits until one does
+ * not PASS. PASS: nobody took it.
+ */
+enum verdict iq_route_run(
+    const struct host *host, enum iq_where where, struct stanza *iq);
+
+/* The service at a domain, on this worker: NULL if there is none. */
+struct mod *service_find(struct str domain);
+/* Hands a stanza to it, on the right loop already. */
+void service_deliver(struct mod *m, struct stanza *st);
+
+/* Slots of a dying account or session: calls the modules' free functions. */
+void slots_free_account(struct account *acct);
+void slots_free_session(struct session *s);
+
+/*
+ * Parts of the core that are written as module tables themselves (the
+ * roster, core commands); always on, for each host.
+ */
+struct builtin {
+	const char *name;
+	const struct module *module;
+};
+extern const struct builtin builtins[]; /* ended by a NULL name */
+extern const struct module roster_module;   /* roster.c */
+extern const struct module commands_module; /* commands*.c */
+
+/*
+ * Life of modules. modules_load: main thread, before loops run; reads the
+ * plugin folder for what `conf` names. modules_start/stop: on each loop.
+ */
+struct conf;
+int modules_load(
+    struct arena *a, const struct conf *conf, const char **why_r);
+void modules_start_worker(void);
+void modules_stop_worker(void);
+void modules_unload(void);
+/* While running, from any loop; done(ctx, err, why) on that loop. */
+typedef void modules_done_fn(void *ctx, int err, const char *why);
+void modules_load_one(const char *name, modules_done_fn *done, void *ctx);
+void modules_unload_one(const char *name, modules_done_fn *done, void *ctx);
+void modules_reload_one(const char *name, modules_done_fn *done, void *ctx);
+/* The table of a module that is loaded or can be; NULL if there is none. */
+const struct module *modules_table(const char *name);
+void modules_each(
+    void (*fn)(void *ctx, const char *name, const struct module *table),
+    void *ctx);
+
+#endif
