@@ -43,7 +43,7 @@ struct store_change {
 	struct store_change *next;
 	enum store_change_op op;
 	struct str owner, store, key, value;
-	struct account_row row;   /* the account changes */
+	struct account_row row;	  /* the account changes */
 	struct archive_item item; /* the archive changes */
 };
 
@@ -52,6 +52,8 @@ struct store_req {
 	struct arena *arena; /* the request itself lives in it */
 	struct loop *loop;   /* who asked */
 	enum store_op op;
+	/* A write of its loop and owner comes before it, not yet answered. */
+	bool is_behind;
 	struct str owner, store, key; /* host in `owner` for host-wide ones */
 	bool is_reverse;
 	size_t limit;
@@ -70,6 +72,9 @@ struct store_req {
 	struct archive_page page;
 
 	/* Of the front; not the backend's business. */
+	struct store_line *line;
+	size_t *counter; /* of the line, that counts it */
+	size_t bytes;
 	union {
 		store_done_fn *done;
 		store_account_fn *account;
@@ -114,10 +119,15 @@ API void store_unregister(const struct store_backend *backend);
 /* Hands the request back to who asked. */
 API void store_answer(struct store_req *req);
 
-/* For main: opens the backend of that name; closes it. */
+/* For main, before the loops run: opens the backend of that name. */
 int store_open(struct arena *a, const char *driver,
     const struct store_config *config, const char **why_r);
+/*
+ * For main, when the loops have ended: what was submitted is carried out,
+ * but nobody is called back any more.
+ */
 void store_close(void);
+/* May block: for loop_work(). */
 int store_backup(struct arena *a, const char *path, const char **why_r);
 
 #endif

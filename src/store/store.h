@@ -21,6 +21,9 @@
 #include "base/arena.h"
 #include "base/str.h"
 
+/* Requests of the calling loop that have not been answered yet. */
+API size_t store_waiting(void);
+
 /* ---- accounts ---------------------------------------------------------- */
 
 /* SCRAM keys for one hash (RFC 5802): never the password. */
@@ -39,9 +42,9 @@ struct account_row {
 	struct scram_keys keys[SCRAM_KEYS_MAX];
 	size_t key_count;
 	struct str first_name, last_name, email;
-	int64_t created;    /* clock_real() milliseconds */
-	struct str ban;     /* none, or details as JSON: may not log in */
-	int64_t last_seen;  /* when the last session ended, or 0 */
+	int64_t created;	/* clock_real() milliseconds */
+	struct str ban;		/* none, or details as JSON: may not log in */
+	int64_t last_seen;	/* when the last session ended, or 0 */
 	struct str last_status; /* text of its last unavailable presence */
 };
 
@@ -50,8 +53,7 @@ typedef void store_done_fn(void *ctx, int err);
 typedef void store_account_fn(
     void *ctx, int err, const struct account_row *row);
 
-API void store_account_get(
-    struct str jid, store_account_fn *done, void *ctx);
+API void store_account_get(struct str jid, store_account_fn *done, void *ctx);
 
 /* Local parts of a host's accounts in order, after `after` (or none). */
 typedef void store_names_fn(
@@ -90,42 +92,46 @@ API void kv_owners(struct str store, struct str after, size_t limit,
 /* ---- archives ---------------------------------------------------------- */
 
 struct archive_item {
-	struct str id;    /* a UUIDv7: order, time and name in one */
-	struct str with;  /* the other side: full JID as in the stanza */
-	bool is_outgoing; /* sent by the owner */
-	struct str xml;   /* the stanza, standalone */
-	struct str body;  /* plain text for search, or none */
+	struct str id;	      /* a UUIDv7: order, time and name in one */
+	struct str with;      /* the other side: full JID as in the stanza */
+	bool is_outgoing;     /* sent by the owner */
+	struct str xml;	      /* the stanza, standalone */
+	struct str body;      /* plain text for search, or none */
 	struct str origin_id; /* the sender's id (XEP-0359), or none */
 	struct str media_url, media_type; /* first medium, or none */
 };
 
 /* All that is set must hold. XEP-0313 section 4, XEP-0059. */
 struct archive_filter {
-	struct str with;         /* bare: any resource; full: just that */
-	int64_t start, end;      /* milliseconds, 0: open */
+	struct str with;    /* bare: any resource; full: just that */
+	int64_t start, end; /* milliseconds, 0: open */
 	struct str after_id, before_id; /* outside bounds (exclusive) */
-	const struct str *ids;   /* exactly these */
+	const struct str *ids;		/* exactly these */
 	size_t id_count;
-	struct str text;         /* full text search */
+	struct str text; /* full text search */
 	bool has_media;
-	struct str page_after;   /* RSM <after/>: ERR_ABSENT if unknown */
-	struct str page_before;  /* RSM <before/>: likewise */
-	bool is_backwards;       /* the last page of the range, not the first */
+	struct str page_after;	/* RSM <after/>: ERR_ABSENT if unknown */
+	struct str page_before; /* RSM <before/>: likewise */
+	bool is_backwards;	/* the last page of the range, not the first */
 	size_t limit;
-	bool want_total;         /* count all that match */
+	bool want_total; /* count all that match */
 };
 
 struct archive_page {
 	const struct archive_item *items; /* oldest first */
 	size_t count;
 	bool is_complete; /* nothing lies beyond, in the page's direction */
-	uint64_t total;   /* when asked for */
+	uint64_t total;	  /* when asked for */
 };
 
 typedef void archive_page_fn(
     void *ctx, int err, const struct archive_page *page);
 
-/* The archive of `owner`. */
+/*
+ * The archive of `owner`. ERR_ABSENT when one of `ids`, `after_id`,
+ * `before_id`, `page_after` or `page_before` is not in it. `total` counts
+ * what matches the filter, whatever the page.
+ */
 API void archive_find(struct str owner, const struct archive_filter *filter,
     archive_page_fn *done, void *ctx);
 /* The oldest and the newest item: a page of none, one or two. */
@@ -146,21 +152,24 @@ API void store_write_drop(struct store_write **w);
 /*
  * Commits; done(ctx, 0) when it is durable. `done` may be NULL. Takes `*w`.
  */
-API void store_commit(
-    struct store_write **w, store_done_fn *done, void *ctx);
+API void store_commit(struct store_write **w, store_done_fn *done, void *ctx);
 /* Scratch memory that lives as long as the write. */
 API struct arena *store_write_arena(struct store_write *w);
 
 /* Arguments are copied. */
 API void kv_put(struct store_write *w, struct str owner, struct str store,
     struct str key, struct str value);
-API void kv_del(struct store_write *w, struct str owner, struct str store,
-    struct str key);
+API void kv_del(
+    struct store_write *w, struct str owner, struct str store, struct str key);
 /* All keys of a store; with STR_NONE as store, all that the owner has. */
 API void kv_clear(struct store_write *w, struct str owner, struct str store);
 /* Fails the whole write with ERR_EXISTS if there is one. */
 API void account_create(struct store_write *w, const struct account_row *row);
-/* Replaces what the row has; ERR_ABSENT if there is none. */
+/*
+ * Replaces what `row` has; ERR_ABSENT if there is no such account. Texts
+ * that are none, zeros and an empty list of keys leave what is there; an
+ * empty text removes it.
+ */
 API void account_update(struct store_write *w, const struct account_row *row);
 /* Only these two columns; no error if there is no such account. */
 API void account_set_last(struct store_write *w, struct str jid,
@@ -168,11 +177,11 @@ API void account_set_last(struct store_write *w, struct str jid,
 /* The row alone; callers clear keyed values and archive too. */
 API void account_delete(struct store_write *w, struct str jid);
 /* `item->id` is set by the caller (uuid7()). */
-API void archive_append(struct store_write *w, struct str owner,
-    const struct archive_item *item);
+API void archive_append(
+    struct store_write *w, struct str owner, const struct archive_item *item);
 /* Replaces the stanza and its body by a tombstone (XEP-0424). */
-API void archive_replace(struct store_write *w, struct str owner,
-    struct str id, struct str xml);
+API void archive_replace(
+    struct store_write *w, struct str owner, struct str id, struct str xml);
 /* All, or only what was exchanged with this bare JID. */
 API void archive_clear(
     struct store_write *w, struct str owner, struct str with);
