@@ -89,7 +89,7 @@ API void account_remove(
 API void account_set_password(const struct jid *bare, struct str password,
     account_done_fn *done, void *ctx);
 API void account_check_password(const struct jid *bare, struct str password,
-    account_done_fn *done, void *ctx); /* 0, ERR_DENIED, ERR_ABSENT */
+    account_done_fn *done, void *ctx); /* 0, ERR_DENIED, ERR_STORE */
 /* `details` none lifts the ban; sessions of a banned account are closed. */
 API void account_ban(const struct jid *bare, struct str details,
     account_done_fn *done, void *ctx);

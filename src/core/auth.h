@@ -6,6 +6,7 @@
 #ifndef CORE_AUTH_H
 #define CORE_AUTH_H
 
+#include "core/host.h"
 #include "jid/jid.h"
 #include "store/store.h"
 
@@ -15,15 +16,27 @@
  */
 API void auth_account(
     const struct jid *bare, store_account_fn *done, void *ctx);
-/* 0, ERR_DENIED, ERR_ABSENT, ERR_STORE; the hashing runs off the loop. */
+/*
+ * 0, ERR_DENIED (wrong, or no such account), ERR_STORE, ERR_LIMIT (too many at
+ * once); the hashing runs off the loop.
+ */
 API void auth_check_password(const struct jid *bare, struct str password,
     store_done_fn *done, void *ctx);
 
 /*
- * Keys of a (SASLprep'ed) password for all hashes on offer, with fresh salts.
- * Costs tens of milliseconds: on a thread of the pool, not on a loop.
+ * Keys of a password that was prepared by jid_saslprep(), for all hashes on
+ * offer, with fresh salts; `iterations` is conf's auth.scram_iterations, read
+ * before on the loop. Costs tens of milliseconds: on a thread of the pool.
  */
-API void auth_make_keys(
-    struct arena *a, struct str password, struct account_row *row);
+API void auth_make_keys(struct arena *a, struct str password,
+    uint32_t iterations, struct account_row *row);
+
+struct scram_hash;
+/*
+ * What an unknown user of that name is shown: a salt that is always the
+ * same, and keys that no password has.
+ */
+void auth_fake_keys(struct arena *a, const struct host *host, struct str name,
+    const struct scram_hash *h, uint32_t iterations, struct scram_keys *keys_r);
 
 #endif

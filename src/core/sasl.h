@@ -12,6 +12,7 @@
 
 #include "core/host.h"
 #include "core/transport.h"
+#include "xml/names.h"
 
 struct sasl;
 
@@ -21,11 +22,11 @@ struct sasl_result {
 		SASL_DONE,     /* success, with `data` (may be none) */
 		SASL_FAIL,     /* failure with `condition` */
 	} what;
-	struct str data;       /* bytes; lives until the callback returns */
-	enum qname condition;  /* EL_SASL_NOT_AUTHORIZED... */
-	const char *text;      /* for the client, or NULL */
-	struct jid user;       /* DONE: who (bare); FAIL: whom it tried or none */
-	bool is_store_down;    /* FAIL with temporary-auth-failure */
+	struct str data;      /* bytes; lives until the callback returns */
+	enum qname condition; /* EL_SASL_NOT_AUTHORIZED... */
+	const char *text;     /* for the client, or NULL */
+	struct jid user;    /* DONE: who (bare); FAIL: whom it tried or none */
+	bool is_store_down; /* FAIL with temporary-auth-failure */
 };
 
 /* Mechanisms on offer for this transport, strongest first, as conf says. */
@@ -36,14 +37,17 @@ API size_t sasl_offer_bindings(
     const struct transport *t, struct str *names_r, size_t max);
 
 /*
- * Begins an exchange; `mechanism` is what the client asked for. The callback
- * is made once for each step, at once or later, on the calling loop, never
+ * Begins an exchange; `mechanism` is what the client asked for: NULL when that
+ * is not on offer (invalid-mechanism). The callback is made once for each step, at once or later, on the calling loop, never
  * after sasl_free(). `on_step` may free the exchange.
  */
 typedef void sasl_fn(void *ctx, const struct sasl_result *r);
 API struct sasl *sasl_new(struct host *host, const struct transport *t,
     struct str mechanism, sasl_fn *on_step, void *ctx);
-/* Feeds a message: the initial response (`initial` none: there was none). */
+/*
+ * Feeds a message (decoded bytes). The first call is the initial response, with
+ * STR_NONE when there was none and STR("") when it was empty ("=").
+ */
 API void sasl_step(struct sasl *s, struct str message, bool is_initial);
 API void sasl_free(struct sasl **s);
 

@@ -7,6 +7,7 @@
 #ifndef CORE_SESSION_H
 #define CORE_SESSION_H
 
+#include "base/buf.h"
 #include "core/account.h"
 
 struct sm;

@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The internal backend: accounts and their SCRAM keys in the store. A check
+ * of a password costs a key derivation, so it runs on the pool, a bounded
+ * number at a time; for a user that does not exist it costs the same.
+ */
+#include "core/auth.h"
+
+#include "base/err.h"
+#include "base/random.h"
+#include "core/conf.h"
+#include "core/host.h"
+#include "core/scram.h"
+#include "net/loop.h"
+
+#include <openssl/crypto.h>
+
+/* Checks under way by one worker; more are told to come again. */
+#define CHECKS_MAX 256
+
+static __thread unsigned checks;
+
+struct check {
+	struct arena *arena;
+	struct str password;
+	struct scram_keys keys;
+	bool is_known; /* false: the keys are made up */
+	bool is_right;
+	store_done_fn *done;
+	void *ctx;
+	int err;
+};
+
+void
+auth_account(const struct jid *bare, store_account_fn *done, void *ctx)
+{
+	store_account_get(bare->bare, done, ctx);
+}
+
+void
+auth_fake_keys(struct arena *a, const struct host *host, struct str name,
+    const struct scram_hash *h, uint32_t iterations, struct scram_keys *keys_r)
+{
+	const struct scram_hash *sha512 = scram_hash_find(STR("SCRAM-SHA-512"));
+	unsigned char mac[SCRAM_DIGEST_MAX];
+	struct str text =
+	    str_printf(a, "salt %s " STR_FMT, h->mechanism, STR_ARG(name));
+
+	scram_hmac(
+	    sha512, str_mem(host->secret, sizeof(host->secret)), text, mac);
+	keys_r->mechanism = str_c(h->mechanism);
+	keys_r->salt = str_dup(a, str_mem(mac, SCRAM_SALT_LEN));
+	keys_r->iterations = iterations;
+	/* Keys that no password has, of the right length. */
+	random_bytes(mac, sizeof(mac));
+	keys_r->stored_key = str_dup(a, str_mem(mac, h->size));
+	keys_r->server_key = keys_r->stored_key;
+}
+
+static void
+check_end(void *arg)
+{
+	struct check *c = arg;
+	int err = c->err;
+
+	if (err == 0 && !(c->is_right && c->is_known))
+		err = ERR_DENIED;
+	checks--;
+	c->done(c->ctx, err);
+	if (c->password.n > 0)
+		OPENSSL_cleanse(
+		    (void *)(uintptr_t)c->password.p, c->password.n);
+	arena_free(&c->arena);
+}
+
+/* On a thread of the pool. */
+static void
+check_work(void *arg)
+{
+	struct check *c = arg;
+
+	c->is_right = scram_password_is(c->arena, &c->keys, c->password);
+}
+
+static void
+keep_keys(struct arena *a, const struct scram_keys *from, struct scram_keys *to)
+{
+	to->mechanism = str_dup(a, from->mechanism);
+	to->salt = str_dup(a, from->salt);
+	to->iterations = from->iterations;
+	to->stored_key = str_dup(a, from->stored_key);
+	to->server_key = str_dup(a, from->server_key);
+}
+
+static void
+check_row(void *ctx, int err, const struct account_row *row)
+{
+	struct check *c = ctx;
+
+	if (err < 0 && err != ERR_ABSENT) {
+		c->err = err;
+		check_end(c);
+		return;
+	}
+	if (row != NULL && row->key_count > 0) {
+		keep_keys(c->arena, &row->keys[0], &c->keys);
+		c->is_known = true;
+	}
+	loop_work(check_work, check_end, c);
+}
+
+void
+auth_check_password(
+    const struct jid *bare, struct str password, store_done_fn *done, void *ctx)
+{
+	const struct host *host = host_find(bare->domain);
+	struct arena *a = arena_new(0);
+	struct check *c = arena_new_of(a, struct check);
+	bool is_possible;
+
+	c->arena = a;
+	c->done = done;
+	c->ctx = ctx;
+	checks++;
+	is_possible =
+	    host != NULL && jid_saslprep(a, password, &c->password) == 0;
+	/* The caller's bytes may go; a copy that can be wiped is kept. */
+	c->password = is_possible ? str_dup(a, c->password) : STR_NONE;
+	if (!is_possible || checks > CHECKS_MAX) {
+		c->err = is_possible ? ERR_LIMIT : ERR_DENIED;
+		loop_post(loop_self(), check_end, c);
+		return;
+	}
+	auth_fake_keys(a, host, bare->local, &scram_hashes[0],
+	    (uint32_t)conf_now()->auth.scram_iterations, &c->keys);
+	auth_account(bare, check_row, c);
+}
+
+void
+auth_make_keys(struct arena *a, struct str password, uint32_t iterations,
+    struct account_row *row)
+{
+	unsigned char salt[SCRAM_SALT_LEN];
+
+	row->key_count = 0;
+	for (const struct scram_hash *h = scram_hashes; h->mechanism; h++) {
+		random_bytes(salt, sizeof(salt));
+		scram_keys_make(a, h, password, str_mem(salt, sizeof(salt)),
+		    iterations, &row->keys[row->key_count++]);
+	}
+}

@@ -1,0 +1,490 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The exchanges of SCRAM and PLAIN. Each waits for the store at one point;
+ * an exchange that is freed meanwhile only forgets whom to call.
+ */
+#include "core/sasl.h"
+
+#include "base/err.h"
+#include "base/random.h"
+#include "core/auth.h"
+#include "core/conf.h"
+#include "core/scram.h"
+
+#define BINDINGS_MAX 3
+#define MECHANISMS_MAX 16
+#define MESSAGE_MAX 4096
+
+static const struct {
+	enum tls_binding kind;
+	struct str name;
+} bindings[BINDINGS_MAX] = {
+	{ TLS_EXPORTER, STR_INIT("tls-exporter") },
+	{ TLS_SERVER_END_POINT, STR_INIT("tls-server-end-point") },
+	{ TLS_UNIQUE, STR_INIT("tls-unique") },
+};
+
+enum step { STEP_FIRST, STEP_STORE, STEP_FINAL, STEP_OVER };
+
+struct sasl {
+	struct arena *arena;
+	struct host *host;
+	const struct transport *transport;
+	sasl_fn *on_step;
+	void *ctx;
+	const struct scram_hash *hash; /* NULL: PLAIN */
+	bool is_plus;
+	enum step step;
+	bool is_waiting; /* for the store or the pool */
+	bool is_dead;	 /* freed meanwhile */
+	struct jid user;
+	bool is_known, is_banned;
+	struct scram_keys keys;
+	struct scram_first first;
+	struct str nonce;	 /* the client's and ours */
+	struct str server_first; /* for the auth message */
+};
+
+size_t
+sasl_offer_bindings(const struct transport *t, struct str *names_r, size_t max)
+{
+	struct arena *a;
+	size_t count = 0;
+
+	if (!t->ops->is_tls(t))
+		return 0;
+	a = arena_new(0);
+	for (size_t i = 0; i < BINDINGS_MAX && count < max; i++) {
+		struct str bytes;
+
+		if (t->ops->binding(t, bindings[i].kind, a, &bytes) == 0)
+			names_r[count++] = bindings[i].name;
+	}
+	arena_free(&a);
+	return count;
+}
+
+static bool
+may_offer(const struct transport *t, struct str mechanism, bool has_binding)
+{
+	if (str_is(mechanism, "PLAIN"))
+		return t->ops->is_tls(t) ||
+		       conf_now()->auth.allow_plain_without_tls;
+	if (scram_hash_find(mechanism) == NULL)
+		return false;
+	return has_binding || !str_has_suffix(mechanism, STR("-PLUS"));
+}
+
+size_t
+sasl_offer(const struct host *host, const struct transport *t,
+    struct str *names_r, size_t max)
+{
+	const struct str_list *all = &conf_now()->auth.mechanisms;
+	struct str unused[BINDINGS_MAX];
+	bool has_binding = sasl_offer_bindings(t, unused, BINDINGS_MAX) > 0;
+	size_t count = 0;
+
+	for (size_t i = 0; i < all->count && count < max; i++)
+		if (may_offer(t, all->item[i], has_binding))
+			names_r[count++] = all->item[i];
+	return count;
+}
+
+static void
+answer(struct sasl *s, const struct sasl_result *r)
+{
+	if (r->what != SASL_CONTINUE)
+		s->step = STEP_OVER;
+	s->on_step(s->ctx, r);
+}
+
+static void
+fail(struct sasl *s, enum qname condition, const char *text)
+{
+	struct sasl_result r = {
+		.what = SASL_FAIL,
+		.condition = condition,
+		.text = text,
+		.user = s->user,
+		.is_store_down = condition == EL_SASL_TEMPORARY_AUTH_FAILURE,
+	};
+
+	answer(s, &r);
+}
+
+static void
+succeed(struct sasl *s, struct str data)
+{
+	struct sasl_result r = {
+		.what = SASL_DONE,
+		.data = data,
+		.user = s->user,
+	};
+
+	if (s->is_banned)
+		fail(s, EL_SASL_ACCOUNT_DISABLED, NULL);
+	else
+		answer(s, &r);
+}
+
+struct sasl *
+sasl_new(struct host *host, const struct transport *t, struct str mechanism,
+    sasl_fn *on_step, void *ctx)
+{
+	struct str offered[MECHANISMS_MAX];
+	size_t count = sasl_offer(host, t, offered, MECHANISMS_MAX), i = 0;
+	struct arena *a;
+	struct sasl *s;
+
+	while (i < count && !str_eq(offered[i], mechanism))
+		i++;
+	if (i == count)
+		return NULL;
+	a = arena_new(0);
+	s = arena_new_of(a, struct sasl);
+	s->arena = a;
+	s->host = host;
+	s->transport = t;
+	s->on_step = on_step;
+	s->ctx = ctx;
+	s->hash = scram_hash_find(mechanism);
+	s->is_plus = str_has_suffix(mechanism, STR("-PLUS"));
+	return s;
+}
+
+void
+sasl_free(struct sasl **sp)
+{
+	struct sasl *s = *sp;
+
+	*sp = NULL;
+	if (s == NULL)
+		return;
+	s->is_dead = true;
+	if (!s->is_waiting)
+		arena_free(&s->arena);
+}
+
+/* Back from the store: false when nobody is interested any more. */
+static bool
+wait_over(struct sasl *s)
+{
+	s->is_waiting = false;
+	if (s->is_dead)
+		arena_free(&s->arena);
+	return !s->is_dead;
+}
+
+/* Sets the user; false when no account can have that name. */
+static bool
+set_user(struct sasl *s, struct str name)
+{
+	struct str local;
+
+	if (jid_prep_local(s->arena, name, &local) < 0)
+		return false;
+	s->user = jid_make(s->arena, local, s->host->jid.domain, STR_NONE);
+	return true;
+}
+
+/* RFC 6120 section 6.3.8: only the user's own bare JID. */
+static bool
+is_own(struct sasl *s, struct str authzid)
+{
+	struct jid jid;
+
+	if (str_is_none(authzid) || authzid.n == 0)
+		return true;
+	return jid_parse(s->arena, authzid, &jid) == 0 &&
+	       jid_eq(&jid, &s->user);
+}
+
+/* ---- SCRAM ------------------------------------------------------------- */
+
+/* XEP-0474: a hash over all that was offered, against downgrades. */
+static struct str
+offer_hash(struct sasl *s)
+{
+	struct str list[MECHANISMS_MAX];
+	struct buf text = { 0 };
+	unsigned char digest[SCRAM_DIGEST_MAX];
+	size_t count = sasl_offer(s->host, s->transport, list, MECHANISMS_MAX);
+
+	for (int part = 0; part < 2; part++) {
+		for (size_t i = 0; i < count; i++) {
+			size_t least = i;
+			struct str swap = list[i];
+
+			for (size_t k = i + 1; k < count; k++)
+				if (str_cmp(list[k], list[least]) < 0)
+					least = k;
+			list[i] = list[least];
+			list[least] = swap;
+			if (i > 0)
+				buf_add_c(&text, '\x1e');
+			buf_add_str(&text, list[i]);
+		}
+		count = sasl_offer_bindings(s->transport, list, MECHANISMS_MAX);
+		if (part == 0 && count > 0)
+			buf_add_c(&text, '\x1f');
+	}
+	scram_digest(s->hash, buf_str(&text), digest);
+	buf_fini(&text);
+	return str_base64(s->arena, str_mem(digest, s->hash->size));
+}
+
+static void
+scram_challenge(struct sasl *s)
+{
+	struct sasl_result r = { .what = SASL_CONTINUE };
+	struct str ours = random_token(s->arena, 18);
+	struct str salt = str_base64(s->arena, s->keys.salt);
+	struct str h = offer_hash(s);
+
+	s->nonce = str_printf(
+	    s->arena, STR_FMT STR_FMT, STR_ARG(s->first.nonce), STR_ARG(ours));
+	s->server_first = str_printf(s->arena,
+	    "r=" STR_FMT ",s=" STR_FMT ",i=%u,h=" STR_FMT, STR_ARG(s->nonce),
+	    STR_ARG(salt), s->keys.iterations, STR_ARG(h));
+	s->step = STEP_FINAL;
+	r.data = s->server_first;
+	answer(s, &r);
+}
+
+static const struct scram_keys *
+keys_for(const struct account_row *row, const struct scram_hash *h)
+{
+	for (size_t i = 0; row != NULL && i < row->key_count; i++)
+		if (str_is(row->keys[i].mechanism, h->mechanism))
+			return &row->keys[i];
+	return NULL;
+}
+
+static void
+scram_row(void *ctx, int err, const struct account_row *row)
+{
+	struct sasl *s = ctx;
+	const struct scram_keys *keys = keys_for(row, s->hash);
+
+	if (!wait_over(s))
+		return;
+	if (err < 0 && err != ERR_ABSENT) {
+		fail(s, EL_SASL_TEMPORARY_AUTH_FAILURE, NULL);
+		return;
+	}
+	s->is_known = keys != NULL;
+	s->is_banned = row != NULL && !str_is_none(row->ban) && row->ban.n > 0;
+	if (keys != NULL) {
+		s->keys.mechanism = str_c(s->hash->mechanism);
+		s->keys.salt = str_dup(s->arena, keys->salt);
+		s->keys.iterations = keys->iterations;
+		s->keys.stored_key = str_dup(s->arena, keys->stored_key);
+		s->keys.server_key = str_dup(s->arena, keys->server_key);
+	}
+	scram_challenge(s);
+}
+
+static bool
+is_binding_on_offer(struct sasl *s, struct str type)
+{
+	struct str names[BINDINGS_MAX];
+	size_t count = sasl_offer_bindings(s->transport, names, BINDINGS_MAX);
+
+	for (size_t i = 0; i < count; i++)
+		if (str_eq(names[i], type))
+			return true;
+	return false;
+}
+
+/*
+ * The client's flag must fit the mechanism (RFC 5802 section 6): "y" says
+ * that we offered no channel binding, so if we did, somebody took it away.
+ */
+static bool
+is_flag_right(struct sasl *s)
+{
+	struct str offered[MECHANISMS_MAX];
+	size_t count;
+
+	if (s->is_plus)
+		return s->first.binding == 'p' &&
+		       is_binding_on_offer(s, s->first.binding_type);
+	if (s->first.binding == 'p')
+		return false;
+	if (s->first.binding == 'n')
+		return true;
+	count = sasl_offer(s->host, s->transport, offered, MECHANISMS_MAX);
+	for (size_t i = 0; i < count; i++)
+		if (str_has_suffix(offered[i], STR("-PLUS")))
+			return false;
+	return true;
+}
+
+static void
+scram_first(struct sasl *s, struct str message)
+{
+	/* The message dies with the call, its parts are needed later. */
+	struct str kept = str_dup(s->arena, message);
+	struct str name;
+
+	if (scram_parse_first(s->arena, kept, &s->first) < 0) {
+		fail(s, EL_SASL_MALFORMED_REQUEST, NULL);
+		return;
+	}
+	if (!is_flag_right(s)) {
+		fail(s, EL_SASL_NOT_AUTHORIZED, "Channel binding mismatch");
+		return;
+	}
+	name = s->first.user;
+	if (set_user(s, name)) {
+		name = s->user.local;
+		if (!is_own(s, s->first.authzid)) {
+			fail(s, EL_SASL_INVALID_AUTHZID, NULL);
+			return;
+		}
+	}
+	auth_fake_keys(s->arena, s->host, name, s->hash,
+	    (uint32_t)conf_now()->auth.scram_iterations, &s->keys);
+	if (jid_is_none(&s->user)) {
+		scram_challenge(s);
+		return;
+	}
+	s->step = STEP_STORE;
+	s->is_waiting = true;
+	auth_account(&s->user, scram_row, s);
+}
+
+/* c= must repeat the header and carry what our side of TLS knows. */
+static bool
+is_binding_right(struct sasl *s, struct str got)
+{
+	struct str bytes = STR_NONE, want;
+
+	for (size_t i = 0; s->is_plus && i < BINDINGS_MAX; i++)
+		if (str_eq(bindings[i].name, s->first.binding_type) &&
+		    s->transport->ops->binding(
+			s->transport, bindings[i].kind, s->arena, &bytes) < 0)
+			return false;
+	if (s->is_plus && str_is_none(bytes))
+		return false;
+	want = str_printf(s->arena, STR_FMT "", STR_ARG(s->first.gs2_header));
+	if (bytes.n > 0) {
+		char *joined = arena_bytes(s->arena, want.n + bytes.n);
+
+		memcpy(joined, want.p, want.n);
+		memcpy(joined + want.n, bytes.p, bytes.n);
+		want = str_mem(joined, want.n + bytes.n);
+	}
+	return str_eq_secret(want, got);
+}
+
+static void
+scram_final(struct sasl *s, struct str message)
+{
+	struct scram_final final;
+	struct str auth, signature, text;
+	bool is_right;
+
+	if (scram_parse_final(s->arena, message, &final) < 0) {
+		fail(s, EL_SASL_MALFORMED_REQUEST, NULL);
+		return;
+	}
+	auth = str_printf(s->arena, STR_FMT "," STR_FMT "," STR_FMT,
+	    STR_ARG(s->first.bare), STR_ARG(s->server_first),
+	    STR_ARG(final.without_proof));
+	/* All is computed for everyone, then one answer is given. */
+	is_right = scram_verify(
+	    s->arena, s->hash, &s->keys, auth, final.proof, &signature);
+	is_right &= is_binding_right(s, final.binding);
+	is_right &= str_eq(final.nonce, s->nonce);
+	if (!is_right || !s->is_known) {
+		fail(s, EL_SASL_NOT_AUTHORIZED, NULL);
+		return;
+	}
+	text = str_base64(s->arena, signature);
+	succeed(s, str_printf(s->arena, "v=" STR_FMT, STR_ARG(text)));
+}
+
+/* ---- PLAIN ------------------------------------------------------------- */
+
+static void
+plain_row(void *ctx, int err, const struct account_row *row)
+{
+	struct sasl *s = ctx;
+
+	if (!wait_over(s))
+		return;
+	if (err < 0) {
+		fail(s, EL_SASL_TEMPORARY_AUTH_FAILURE, NULL);
+		return;
+	}
+	s->is_banned = row->ban.n > 0;
+	succeed(s, STR_NONE);
+}
+
+static void
+plain_checked(void *ctx, int err)
+{
+	struct sasl *s = ctx;
+
+	if (!wait_over(s))
+		return;
+	if (err == ERR_DENIED) {
+		fail(s, EL_SASL_NOT_AUTHORIZED, NULL);
+	} else if (err < 0) {
+		fail(s, EL_SASL_TEMPORARY_AUTH_FAILURE, NULL);
+	} else {
+		s->is_waiting = true;
+		auth_account(&s->user, plain_row, s);
+	}
+}
+
+static void
+plain_step(struct sasl *s, struct str message)
+{
+	struct str rest = message, authzid, name, password;
+
+	authzid = str_cut(&rest, '\0');
+	name = str_cut(&rest, '\0');
+	password = rest;
+	if (str_is_none(rest) || name.n == 0 || password.n == 0 ||
+	    str_find(password, '\0') < password.n || !str_is_utf8(message)) {
+		fail(s, EL_SASL_MALFORMED_REQUEST, NULL);
+		return;
+	}
+	if (!set_user(s, name)) {
+		fail(s, EL_SASL_NOT_AUTHORIZED, NULL);
+		return;
+	}
+	if (!is_own(s, authzid)) {
+		fail(s, EL_SASL_INVALID_AUTHZID, NULL);
+		return;
+	}
+	s->step = STEP_STORE;
+	s->is_waiting = true;
+	auth_check_password(&s->user, password, plain_checked, s);
+}
+
+void
+sasl_step(struct sasl *s, struct str message, bool is_initial)
+{
+	if (is_initial && str_is_none(message)) {
+		/* No initial response: an empty challenge asks for it. */
+		struct sasl_result r = { .what = SASL_CONTINUE };
+
+		r.data = STR("");
+		answer(s, &r);
+		return;
+	}
+	if (message.n > MESSAGE_MAX || s->step == STEP_STORE ||
+	    s->step == STEP_OVER) {
+		fail(s, EL_SASL_MALFORMED_REQUEST, NULL);
+		return;
+	}
+	if (s->hash == NULL)
+		plain_step(s, message);
+	else if (s->step == STEP_FIRST)
+		scram_first(s, message);
+	else
+		scram_final(s, message);
+}

@@ -1,0 +1,256 @@
+/* SPDX-License-Identifier: MIT */
+#include "core/scram.h"
+
+#include "base/err.h"
+
+#include <openssl/crypto.h>
+#include <openssl/evp.h>
+#include <openssl/hmac.h>
+
+const struct scram_hash scram_hashes[] = {
+	{ "SCRAM-SHA-1", "SHA1", 20 },
+	{ "SCRAM-SHA-256", "SHA256", 32 },
+	{ "SCRAM-SHA-512", "SHA512", 64 },
+	{ NULL, NULL, 0 },
+};
+
+const struct scram_hash *
+scram_hash_find(struct str mechanism)
+{
+	if (str_has_suffix(mechanism, STR("-PLUS")))
+		mechanism.n -= strlen("-PLUS");
+	for (const struct scram_hash *h = scram_hashes; h->mechanism; h++)
+		if (str_is(mechanism, h->mechanism))
+			return h;
+	return NULL;
+}
+
+/* Fetching a digest by name is slow, so each is fetched once. */
+static const EVP_MD *
+evp_of(const struct scram_hash *h)
+{
+	switch (h->size) {
+	case 20:
+		return EVP_sha1();
+	case 32:
+		return EVP_sha256();
+	default:
+		return EVP_sha512();
+	}
+}
+
+void
+scram_hmac(const struct scram_hash *h, struct str key, struct str text,
+    unsigned char *out)
+{
+	unsigned int n = 0;
+
+	must(HMAC(evp_of(h), key.n > 0 ? key.p : "", (int)key.n,
+		 (const unsigned char *)text.p, text.n, out, &n) != NULL &&
+	     n == h->size);
+}
+
+void
+scram_digest(const struct scram_hash *h, struct str text, unsigned char *out)
+{
+	must(EVP_Digest(text.p, text.n, out, NULL, evp_of(h), NULL) == 1);
+}
+
+static struct str
+keep(struct arena *a, const unsigned char *p, size_t n)
+{
+	return str_dup(a, str_mem(p, n));
+}
+
+void
+scram_keys_make(struct arena *a, const struct scram_hash *h,
+    struct str password, struct str salt, uint32_t iterations,
+    struct scram_keys *keys_r)
+{
+	unsigned char salted[SCRAM_DIGEST_MAX], key[SCRAM_DIGEST_MAX],
+	    stored[SCRAM_DIGEST_MAX];
+
+	must(PKCS5_PBKDF2_HMAC(password.p, (int)password.n,
+		 (const unsigned char *)salt.p, (int)salt.n, (int)iterations,
+		 evp_of(h), (int)h->size, salted) == 1);
+	keys_r->mechanism = str_c(h->mechanism);
+	keys_r->salt = str_dup(a, salt);
+	keys_r->iterations = iterations;
+	scram_hmac(h, str_mem(salted, h->size), STR("Client Key"), key);
+	scram_digest(h, str_mem(key, h->size), stored);
+	keys_r->stored_key = keep(a, stored, h->size);
+	scram_hmac(h, str_mem(salted, h->size), STR("Server Key"), key);
+	keys_r->server_key = keep(a, key, h->size);
+	OPENSSL_cleanse(salted, sizeof(salted));
+	OPENSSL_cleanse(key, sizeof(key));
+}
+
+/* "=2C" is a comma and "=3D" an equals sign; any other "=" is an error. */
+static int
+unescape_name(struct arena *a, struct str name, struct str *name_r)
+{
+	char *out = arena_bytes(a, name.n + 1);
+	size_t n = 0;
+
+	if (str_is_empty(name) || !str_is_utf8(name))
+		return ERR_INVALID;
+	for (size_t i = 0; i < name.n; i++) {
+		struct str code = str_sub(name, i, 3);
+
+		if (name.p[i] == '\0')
+			return ERR_INVALID;
+		if (name.p[i] != '=') {
+			out[n++] = name.p[i];
+			continue;
+		}
+		if (str_is(code, "=2C"))
+			out[n++] = ',';
+		else if (str_is(code, "=3D"))
+			out[n++] = '=';
+		else
+			return ERR_INVALID;
+		i += 2;
+	}
+	*name_r = str_mem(out, n);
+	return 0;
+}
+
+/* Takes "x=value" off `*rest`; none if it does not begin so. */
+static struct str
+take_attr(struct str *rest, char letter)
+{
+	struct str part;
+
+	if (rest->n < 2 || rest->p[0] != letter || rest->p[1] != '=')
+		return STR_NONE;
+	part = str_cut(rest, ',');
+	return str_skip(part, 2);
+}
+
+/* Printable ASCII without comma (RFC 5802, section 7). */
+static bool
+is_nonce(struct str s)
+{
+	for (size_t i = 0; i < s.n; i++)
+		if (s.p[i] < 0x21 || s.p[i] > 0x7e || s.p[i] == ',')
+			return false;
+	return s.n > 0 && s.n <= 256;
+}
+
+/* The GS2 header: flag, authorization identity, each ended by a comma. */
+static int
+parse_gs2(struct arena *a, struct str *rest, struct scram_first *first)
+{
+	const char *begin = rest->p;
+	struct str flag = str_cut(rest, ','), authzid;
+
+	if (str_is_none(*rest) || flag.n == 0)
+		return ERR_INVALID;
+	first->binding = flag.p[0];
+	if (flag.p[0] == 'p') {
+		if (flag.n < 3 || flag.p[1] != '=')
+			return ERR_INVALID;
+		first->binding_type = str_skip(flag, 2);
+	} else if (flag.n != 1 || (flag.p[0] != 'n' && flag.p[0] != 'y')) {
+		return ERR_INVALID;
+	}
+	authzid = str_cut(rest, ',');
+	if (str_is_none(*rest))
+		return ERR_INVALID;
+	first->gs2_header = str_mem(begin, (size_t)(rest->p - begin));
+	if (authzid.n == 0)
+		return 0;
+	if (!str_has_prefix(authzid, STR("a=")))
+		return ERR_INVALID;
+	return unescape_name(a, str_skip(authzid, 2), &first->authzid);
+}
+
+int
+scram_parse_first(
+    struct arena *a, struct str message, struct scram_first *first_r)
+{
+	struct str rest = message, user;
+	int err;
+
+	memset(first_r, 0, sizeof(*first_r));
+	err = parse_gs2(a, &rest, first_r);
+	if (err < 0)
+		return err;
+	/* m= is for extensions that must be understood: we have none. */
+	first_r->bare = rest;
+	user = take_attr(&rest, 'n');
+	if (str_is_none(user) || str_is_none(rest))
+		return ERR_INVALID;
+	err = unescape_name(a, user, &first_r->user);
+	if (err < 0)
+		return err;
+	first_r->nonce = take_attr(&rest, 'r');
+	return is_nonce(first_r->nonce) ? 0 : ERR_INVALID;
+}
+
+int
+scram_parse_final(
+    struct arena *a, struct str message, struct scram_final *final_r)
+{
+	struct str rest = message, binding, proof = STR_NONE;
+
+	memset(final_r, 0, sizeof(*final_r));
+	binding = take_attr(&rest, 'c');
+	if (str_is_none(binding) ||
+	    !str_unbase64(a, binding, &final_r->binding))
+		return ERR_INVALID;
+	final_r->nonce = take_attr(&rest, 'r');
+	if (!is_nonce(final_r->nonce))
+		return ERR_INVALID;
+	/* Extensions may stand between nonce and proof; the proof is last. */
+	while (rest.n > 0) {
+		const char *at = rest.p;
+
+		proof = take_attr(&rest, 'p');
+		if (!str_is_none(proof)) {
+			final_r->without_proof =
+			    str_mem(message.p, (size_t)(at - message.p) - 1);
+			break;
+		}
+		str_cut(&rest, ',');
+	}
+	if (str_is_none(proof) || !str_is_none(rest) ||
+	    !str_unbase64(a, proof, &final_r->proof))
+		return ERR_INVALID;
+	return 0;
+}
+
+bool
+scram_verify(struct arena *a, const struct scram_hash *h,
+    const struct scram_keys *keys, struct str auth_message, struct str proof,
+    struct str *signature_r)
+{
+	unsigned char sign[SCRAM_DIGEST_MAX], key[SCRAM_DIGEST_MAX],
+	    stored[SCRAM_DIGEST_MAX];
+
+	if (proof.n != h->size || keys->stored_key.n != h->size ||
+	    keys->server_key.n != h->size)
+		return false;
+	scram_hmac(h, keys->stored_key, auth_message, sign);
+	for (size_t i = 0; i < h->size; i++)
+		key[i] = sign[i] ^ (unsigned char)proof.p[i];
+	scram_digest(h, str_mem(key, h->size), stored);
+	OPENSSL_cleanse(key, sizeof(key));
+	scram_hmac(h, keys->server_key, auth_message, sign);
+	*signature_r = keep(a, sign, h->size);
+	return str_eq_secret(str_mem(stored, h->size), keys->stored_key);
+}
+
+bool
+scram_password_is(
+    struct arena *a, const struct scram_keys *keys, struct str password)
+{
+	const struct scram_hash *h = scram_hash_find(keys->mechanism);
+	struct scram_keys made;
+
+	if (h == NULL || keys->iterations == 0 ||
+	    keys->iterations > SCRAM_ITERATIONS_MAX)
+		return false;
+	scram_keys_make(a, h, password, keys->salt, keys->iterations, &made);
+	return str_eq_secret(made.stored_key, keys->stored_key);
+}
