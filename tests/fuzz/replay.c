@@ -35,14 +35,14 @@ fail(const char *path)
 static void
 play_bytes(const uint8_t *bytes, size_t len)
 {
-	uint8_t *copy = malloc(len > 0 ? len : 1); /* lint: malloc */
+	uint8_t *copy = malloc(len > 0 ? len : 1);
 
 	if (copy == NULL)
 		abort();
 	if (len > 0)
 		memcpy(copy, bytes, len);
 	LLVMFuzzerTestOneInput(copy, len);
-	free(copy); /* lint: malloc */
+	free(copy);
 	played++;
 }
 
@@ -87,9 +87,9 @@ play_dir(const char *path)
 
 		snprintf(file, sizeof(file), "%s/%s", path, list[i]->d_name);
 		play_file(file);
-		free(list[i]); /* lint: malloc */
+		free(list[i]);
 	}
-	free(list); /* lint: malloc */
+	free(list);
 }
 
 static void
