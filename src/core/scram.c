@@ -196,7 +196,7 @@ scram_parse_final(
 
 	memset(final_r, 0, sizeof(*final_r));
 	binding = take_attr(&rest, 'c');
-	if (str_is_none(binding) ||
+	if (str_is_empty(binding) ||
 	    !str_unbase64(a, binding, &final_r->binding))
 		return ERR_INVALID;
 	final_r->nonce = take_attr(&rest, 'r');
@@ -214,7 +214,7 @@ scram_parse_final(
 		}
 		str_cut(&rest, ',');
 	}
-	if (str_is_none(proof) || !str_is_none(rest) ||
+	if (str_is_empty(proof) || !str_is_none(rest) ||
 	    !str_unbase64(a, proof, &final_r->proof))
 		return ERR_INVALID;
 	return 0;
