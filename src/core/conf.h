@@ -22,6 +22,7 @@ struct listen_conf {
 	struct stream_policy policy; /* starttls, direct TLS */
 	struct addr_net *proxies;
 	size_t proxy_count;
+	bool is_optional; /* no error when the address is not there */
 	unsigned line; /* in the file, for messages */
 };
 

@@ -41,7 +41,11 @@ struct mod *service_find(struct str domain);
 /* Hands a stanza to it, on the right loop already. */
 void service_deliver(struct mod *m, struct stanza *st);
 
-/* Slots of a dying account or session: calls the modules' free functions. */
+/*
+ * Slots of a dying account or session: calls the modules' free functions and
+ * frees the slots; ->slots is NULL then, as at first. account_slot(),
+ * session_slot() and their _peek() are in slots.c, with these.
+ */
 void slots_free_account(struct account *acct);
 void slots_free_session(struct session *s);
 

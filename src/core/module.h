@@ -192,8 +192,10 @@ struct feature {
 struct module {
 	const char *summary;
 	const char *const *needs; /* other modules, ended by NULL */
-	/* For backends and the like: one instance, without a host. */
+	/* For backends and the like: one instance a worker, without a host. */
 	bool is_global;
+	/* Off unless the configuration names it. */
+	bool is_optional;
 	size_t options_size, state_size, account_size, session_size;
 	const struct option *options;
 	const struct hook *hooks;
