@@ -16,6 +16,7 @@ struct host;
 struct mod;
 struct roster;
 struct session;
+struct spool;
 
 enum account_state {
 	ACCOUNT_LOADING,
@@ -29,6 +30,7 @@ struct account {
 	enum account_state state;
 	struct list sessions; /* of struct session, bound or detached */
 	struct roster *roster; /* loaded with the account */
+	struct spool *spool;   /* what is kept for it; of spool.c */
 	struct list waiting;  /* stanzas, while loading or behind a held one */
 	struct list loaders;  /* who waits for the load */
 	unsigned pins;        /* keeps it in memory */

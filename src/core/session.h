@@ -67,6 +67,11 @@ API void session_send_wire(
  */
 API void session_close(
     struct session *s, enum qname stream_error, const char *text);
+/*
+ * Its client does not answer any more: as if the link had been lost. With
+ * stream management it may be resumed, otherwise it ends.
+ */
+API void session_link_dead(struct session *s);
 /* The peer's address as text, "" while it is not connected. */
 API const char *session_ip(const struct session *s);
 API uint16_t session_port(const struct session *s);

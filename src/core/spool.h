@@ -30,4 +30,11 @@ API void spool_flush(struct account *acct, struct session *s);
 /* Number of messages kept; known once the account has been loaded. */
 API size_t spool_count(const struct account *acct);
 
+/*
+ * For the loader of accounts: learns the number, holding the load by
+ * account_load_hold(); and lets go of it when the account is dropped.
+ */
+void spool_account_load(struct account *acct);
+void spool_account_unload(struct account *acct);
+
 #endif
