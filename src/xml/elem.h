@@ -28,13 +28,18 @@ API struct elem *elem_parent(const struct elem *e);
 /* First child element of that name, next sibling of that name (or EL_ANY). */
 API struct elem *elem_child(const struct elem *e, qname_t name);
 API struct elem *elem_next(const struct elem *e, qname_t name);
-/* First child element in that namespace, by text names; "" is any local. */
+/* First child element in that namespace; the same by text, "" any local. */
 API struct elem *elem_child_in(const struct elem *e, ns_t ns);
 API struct elem *elem_find(
     const struct elem *e, struct str ns_uri, struct str local);
 API size_t elem_count(const struct elem *e, qname_t name);
 
-/* The value of an attribute, or none. By text for names we do not know. */
+/*
+ * The value of an attribute, or none. By text for names we do not know: just
+ * "local" without a namespace, "xml:..." for those of XML itself, and
+ * "{uri}local" in any other namespace. The root of a stream also has what it
+ * declares: "xmlns" and "xmlns:PREFIX".
+ */
 API struct str elem_attr(const struct elem *e, attr_t name);
 API struct str elem_attr_named(const struct elem *e, struct str local);
 API bool elem_attr_is(const struct elem *e, attr_t name, const char *value);
@@ -73,7 +78,10 @@ API void elem_set_named(struct elem *e, struct str local, struct str value);
 /* Copies the value into the element's arena. */
 API void elem_set_copy(struct elem *e, attr_t name, struct str value);
 API void elem_set_uint(struct elem *e, attr_t name, uint64_t value);
-/* Replaces all children by this text; adds text after the last child. */
+/*
+ * Replaces all children by this text; adds text after the last child. The
+ * text is kept as well; empty text adds no node.
+ */
 API void elem_set_text(struct elem *e, struct str text);
 API void elem_append_text(struct elem *e, struct str text);
 

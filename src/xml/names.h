@@ -32,8 +32,8 @@ enum ns {
 #define NS(id, uri)
 #define EL(id, ns, local) EL_##id,
 enum qname {
-	EL_NONE, /* a name that is not in our tables */
-	EL_ANY,  /* for look-ups and routes: whatever it is called */
+	EL_NONE,  /* a name that is not in our tables */
+	EL_ANY,	  /* for look-ups and routes: whatever it is called */
 	EL_CHARS, /* a text node */
 #include "xep/all.def"
 	EL_COUNT,

@@ -12,8 +12,12 @@
 
 /* Where the bytes go: what the surrounding document has declared. */
 enum xml_scope {
-	XML_IN_STREAM,   /* content namespace is default, "stream:" declared */
-	XML_STANDALONE,  /* nothing: the root declares jabber:client itself */
+	XML_IN_STREAM, /* content namespace is default, "stream:" declared */
+	/*
+	 * Nothing: the root declares its namespace itself. A root of the
+	 * stream's own is "stream:" here as well, and declares both.
+	 */
+	XML_STANDALONE,
 };
 
 API void xml_write(struct buf *out, const struct elem *e, enum xml_scope scope);
@@ -23,7 +27,10 @@ API void xml_write_open(
 API void xml_write_close(struct buf *out, const struct elem *e);
 /* Only what is inside; as written after xml_write_open() of the same. */
 API void xml_write_inside(struct buf *out, const struct elem *e);
-/* Text with the five entities; characters XML forbids are left out. */
+/*
+ * Text with the five entities, fit for attribute values too (tabs and line
+ * ends become references); what XML forbids, or is not UTF-8, is left out.
+ */
 API void xml_escape(struct buf *out, struct str text);
 /* As text in the arena, standalone. */
 API struct str xml_text(struct arena *a, const struct elem *e);
