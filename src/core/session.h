@@ -72,6 +72,8 @@ API void session_close(
  * stream management it may be resumed, otherwise it ends.
  */
 API void session_link_dead(struct session *s);
+/* Milliseconds since its client was last heard of (any byte). */
+API uint64_t session_silence(const struct session *s);
 /* The peer's address as text, "" while it is not connected. */
 API const char *session_ip(const struct session *s);
 API uint16_t session_port(const struct session *s);
