@@ -71,6 +71,15 @@ API void cmd_result(struct cmd *c, json_t *value);
 API void cmd_fail(struct cmd *c, enum cmd_error kind, int code,
     const char *fmt, ...) PRINTF_LIKE(4, 5);
 
+/*
+ * The bare JID of the arguments `user` and `host`, in the command's arena.
+ * False when they are none, or the host is not ours: then it has failed.
+ */
+struct jid;
+API bool cmd_account(struct cmd *c, struct jid *jid_r);
+/* A store_done_fn whose ctx is the command: a rescode, or why it failed. */
+API void cmd_on_done(void *ctx, int err);
+
 #define COMMANDS_END                                                           \
 	{                                                                      \
 		.name = NULL                                                   \
