@@ -98,7 +98,7 @@ get_last(struct cmd *c)
 {
 	struct jid *jid = arena_new_of(cmd_arena(c), struct jid);
 
-	if (!cmd_account(c, jid))
+	if (!cmd_account(c, "user", "host", jid))
 		return;
 	cmd_set_ctx(c, jid);
 	account_call(jid, last_account, c);
@@ -110,7 +110,7 @@ set_last(struct cmd *c)
 	struct store_write *w;
 	struct jid jid;
 
-	if (!cmd_account(c, &jid))
+	if (!cmd_account(c, "user", "host", &jid))
 		return;
 	w = store_write_new(jid.bare);
 	account_set_last(

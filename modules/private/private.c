@@ -166,7 +166,7 @@ private_get(struct cmd *c)
 	struct jid owner;
 	struct elem *e;
 
-	if (!cmd_account(c, &owner))
+	if (!cmd_account(c, "user", "host", &owner))
 		return;
 	e = elem_new_named(a, cmd_str(c, "ns"), cmd_str(c, "element"));
 	*empty = xml_text(a, e);
@@ -183,7 +183,7 @@ private_set(struct cmd *c)
 	struct store_write *w;
 	struct jid owner;
 
-	if (!cmd_account(c, &owner))
+	if (!cmd_account(c, "user", "host", &owner))
 		return;
 	if (e == NULL || !is_storable(e)) {
 		cmd_fail(c, CMD_BAD_ARG, 0,

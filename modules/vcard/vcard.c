@@ -129,7 +129,7 @@ edit_of(struct cmd *c, bool has_subname)
 {
 	struct edit *edit = arena_new_of(cmd_arena(c), struct edit);
 
-	if (!cmd_account(c, &edit->jid))
+	if (!cmd_account(c, "user", "host", &edit->jid))
 		return NULL;
 	edit->name = cmd_str(c, "name");
 	if (has_subname)
@@ -262,7 +262,7 @@ set_nickname(struct cmd *c)
 {
 	struct edit *edit = arena_new_of(cmd_arena(c), struct edit);
 
-	if (!cmd_account(c, &edit->jid))
+	if (!cmd_account(c, "user", "host", &edit->jid))
 		return;
 	edit->name = STR("NICKNAME");
 	cmd_set_ctx(c, edit);

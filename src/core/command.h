@@ -18,8 +18,10 @@
 
 #include <jansson.h>
 
-struct mod;
 struct cmd;
+struct host;
+struct jid;
+struct mod;
 
 #define COMMAND_ARGS_MAX 8
 
@@ -53,6 +55,28 @@ API struct mod *cmd_mod(const struct cmd *c, struct str host);
 /* For continuing later: a pointer of the command's own, and its loop. */
 API void cmd_set_ctx(struct cmd *c, void *ctx);
 API void *cmd_ctx(const struct cmd *c);
+/*
+ * An argument that is a host: NULL, and the command has failed, when it is
+ * none of ours. Arguments that are user and host: their bare JID, in the
+ * command's arena; false, and the command has failed, when they make none.
+ */
+API struct host *cmd_host(struct cmd *c, const char *host);
+API bool cmd_account(
+    struct cmd *c, const char *user, const char *host, struct jid *jid_r);
+
+/*
+ * Runs part(ctx, worker) on each worker's loop, at the same time: so each
+ * writes to a place of its own only. Then done(ctx) on the calling loop.
+ */
+API void worker_gather(void (*part)(void *ctx, unsigned worker),
+    void (*done)(void *ctx), void *ctx);
+/*
+ * The same for a command's result: integers are summed, arrays are joined.
+ * `part` only reads `c`. With `done` NULL the whole is the command's result;
+ * else it is done's, who answers.
+ */
+API void cmd_gather(struct cmd *c, json_t *(*part)(const struct cmd *c),
+    void (*done)(struct cmd *c, json_t *whole));
 
 /*
  * Answers; from any loop. cmd_ok: a rescode of 0, or a restuple's text (may be
@@ -60,29 +84,23 @@ API void *cmd_ctx(const struct cmd *c);
  * errors (10090: exists...), http status by kind; the text is for people.
  */
 enum cmd_error {
-	CMD_FAILED,     /* 500; exit 1 */
-	CMD_CONFLICT,   /* 409 */
-	CMD_NOT_FOUND,  /* 404 */
-	CMD_BAD_ARG,    /* 400 */
-	CMD_DENIED,     /* 401 */
+	CMD_FAILED,    /* 500; exit 1 */
+	CMD_CONFLICT,  /* 409 */
+	CMD_NOT_FOUND, /* 404 */
+	CMD_BAD_ARG,   /* 400 */
+	CMD_DENIED,    /* 401 */
 };
 API void cmd_ok(struct cmd *c, const char *text);
 API void cmd_result(struct cmd *c, json_t *value);
-API void cmd_fail(struct cmd *c, enum cmd_error kind, int code,
-    const char *fmt, ...) PRINTF_LIKE(4, 5);
+API void cmd_fail(struct cmd *c, enum cmd_error kind, int code, const char *fmt,
+    ...) PRINTF_LIKE(4, 5);
 
-/*
- * The bare JID of the arguments `user` and `host`, in the command's arena.
- * False when they are none, or the host is not ours: then it has failed.
- */
-struct jid;
-API bool cmd_account(struct cmd *c, struct jid *jid_r);
 /* A store_done_fn whose ctx is the command: a rescode, or why it failed. */
 API void cmd_on_done(void *ctx, int err);
 
-#define COMMANDS_END                                                           \
-	{                                                                      \
-		.name = NULL                                                   \
+#define COMMANDS_END \
+	{ \
+		.name = NULL \
 	}
 
 #endif

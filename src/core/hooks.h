@@ -23,8 +23,6 @@ void hook_account(enum hook_point point, struct account *acct);
 void hook_roster(struct account *acct, const struct roster_item *item);
 void hook_features(struct stream *s, struct elem *features);
 enum verdict hook_stream_iq(struct stream *s, struct stanza *iq);
-void hook_disco(enum hook_point point, const struct host *host,
-    struct elem *query, const struct stanza *iq);
 /* Is there any handler at the point? (To skip work that only they need.) */
 bool hook_has(enum hook_point point, const struct host *host);
 

@@ -17,7 +17,8 @@ struct host {
 API struct host *host_find(struct str name);
 API size_t host_count(void);
 API struct host *host_at(size_t index);
-/* Is this bare JID an administrator by configuration? */
+/* Administrators by configuration: all of them; is this bare JID one? */
+API size_t host_admins(const struct str **jids_r);
 API bool host_is_admin(const struct jid *bare);
 
 #endif

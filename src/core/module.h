@@ -260,6 +260,14 @@ API void mod_each_feature(const struct host *host, int where,
     void (*fn)(void *ctx, struct str var), void *ctx);
 API void mod_each_identity(const struct host *host, int where,
     void (*fn)(void *ctx, const struct identity *id), void *ctx);
+/* Runs HOOK_DISCO_INFO or HOOK_DISCO_ITEMS for an answer under way. */
+API void hook_disco(enum hook_point point, const struct host *host,
+    struct elem *query, const struct stanza *iq);
+/*
+ * Changes whenever a module came, went or was reloaded: for those who keep
+ * what they made of the above.
+ */
+API unsigned mod_generation(void);
 /* Service domains of the host. */
 API void mod_each_service(const struct host *host,
     void (*fn)(void *ctx, const struct jid *domain), void *ctx);

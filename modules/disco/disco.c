@@ -1,0 +1,300 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * XEP-0030: Service Discovery of the host and of accounts, with the addresses
+ * of XEP-0157 as a form (XEP-0128), and XEP-0115: the host's capabilities in
+ * its stream features. An account tells what it can only to itself and to
+ * those who may see its presence.
+ */
+#include "core/module.h"
+
+#include "xep/0004-forms.h"
+#include "xep/0115-caps.h"
+
+#define NODE "https://xmpp.org/software/rookery"
+
+struct disco_options {
+	struct str_list abuse, admin, feedback, sales, security, status,
+	    support;
+};
+
+/* Our own hash, made when first needed after modules have changed. */
+struct disco {
+	unsigned generation;
+	struct str ver; /* on the heap */
+};
+
+/* XEP-0157's fields, and where each is in the options. */
+static const struct {
+	const char *var;
+	size_t offset;
+} contacts[] = {
+	{ "abuse-addresses", offsetof(struct disco_options, abuse) },
+	{ "admin-addresses", offsetof(struct disco_options, admin) },
+	{ "feedback-addresses", offsetof(struct disco_options, feedback) },
+	{ "sales-addresses", offsetof(struct disco_options, sales) },
+	{ "security-addresses", offsetof(struct disco_options, security) },
+	{ "status-addresses", offsetof(struct disco_options, status) },
+	{ "support-addresses", offsetof(struct disco_options, support) },
+};
+
+/* ---- disco#info -------------------------------------------------------- */
+
+static void
+add_feature(void *ctx, struct str var)
+{
+	elem_set(elem_add(ctx, EL_DISCO_FEATURE), AT_VAR, var);
+}
+
+static void
+add_identity(void *ctx, const struct identity *id)
+{
+	struct elem *e = elem_add(ctx, EL_DISCO_IDENTITY);
+
+	elem_set(e, AT_CATEGORY, str_c(id->category));
+	elem_set(e, AT_TYPE, str_c(id->type));
+	if (id->name != NULL)
+		elem_set(e, AT_NAME, str_c(id->name));
+}
+
+/* Nobody named for abuse or administration: it is the admins. */
+static void
+add_admins(struct elem *field)
+{
+	const struct str *admins;
+	size_t count = host_admins(&admins);
+
+	for (size_t i = 0; i < count; i++)
+		form_add_value(field, str_printf(elem_arena(field),
+					  "xmpp:" STR_FMT, STR_ARG(admins[i])));
+}
+
+static bool
+has_fallback(const char *var)
+{
+	return strcmp(var, "abuse-addresses") == 0 ||
+	       strcmp(var, "admin-addresses") == 0;
+}
+
+static void
+add_contacts(struct mod *m, struct elem *query)
+{
+	const char *options = mod_options(m);
+	const struct str *unused;
+	struct elem *form = NULL;
+
+	for (size_t i = 0; i < ARRAY_LEN(contacts); i++) {
+		const struct str_list *list =
+		    (const void *)(options + contacts[i].offset);
+		struct elem *field;
+
+		if (list->count == 0 && !(has_fallback(contacts[i].var) &&
+					    host_admins(&unused) > 0))
+			continue;
+		if (form == NULL)
+			form = form_add(query, "result",
+			    "http://jabber.org/network/serverinfo");
+		field = form_add_field(
+		    form, "list-multi", contacts[i].var, NULL, STR_NONE);
+		for (size_t k = 0; k < list->count; k++)
+			form_add_value(
+			    field, str_dup(elem_arena(form), list->item[k]));
+		if (list->count == 0)
+			add_admins(field);
+	}
+}
+
+/* `iq` is NULL when the answer is for our own hash. */
+static void
+fill_info(struct mod *m, int where, struct elem *query, const struct stanza *iq)
+{
+	const struct host *host = mod_host(m);
+
+	mod_each_identity(host, where, add_identity, query);
+	mod_each_feature(host, where, add_feature, query);
+	if (where == TO_HOST)
+		add_contacts(m, query);
+	hook_disco(HOOK_DISCO_INFO, host, query, iq);
+}
+
+static struct str
+own_ver(struct mod *m)
+{
+	struct disco *d = mod_state(m);
+
+	if (d->ver.n == 0 || d->generation != mod_generation()) {
+		struct arena *a = arena_new(0);
+		struct elem *query = elem_new(a, EL_DISCO_INFO);
+
+		fill_info(m, TO_HOST, query, NULL);
+		str_free(&d->ver);
+		d->ver = str_heap(caps_ver(a, query));
+		d->generation = mod_generation();
+		arena_free(&a);
+	}
+	return d->ver;
+}
+
+/* Nodes are other modules' business, but for that of our capabilities. */
+static bool
+is_own_node(struct mod *m, struct str node)
+{
+	struct str ver = own_ver(m);
+
+	return str_has_prefix(node, STR(NODE "#")) &&
+	       str_eq(str_skip(node, strlen(NODE "#")), ver);
+}
+
+static bool
+may_see(const struct stanza *iq)
+{
+	const struct account *acct;
+	const struct roster_item *item;
+
+	if (str_is_none(iq->to.local) || str_eq(iq->from.bare, iq->to.bare))
+		return true;
+	acct = iq_account(iq);
+	item = acct != NULL ? roster_find(acct, iq->from.bare) : NULL;
+	return item != NULL && (item->sub & ROSTER_FROM);
+}
+
+/* The result, with a query that repeats the node. */
+static struct elem *
+begin(struct stanza *iq, enum qname name, struct str node)
+{
+	struct elem *query = elem_add(stanza_result(iq), name);
+
+	if (node.n > 0)
+		elem_set(query, AT_NODE, node);
+	return query;
+}
+
+static enum verdict
+on_info(struct mod *m, struct stanza *iq)
+{
+	struct str node = elem_attr(stanza_payload(iq), AT_NODE);
+	int where = str_is_none(iq->to.local) ? TO_HOST : TO_ACCOUNT;
+	struct arena *a = iq->arena;
+	struct elem *query;
+
+	if (!may_see(iq))
+		return stanza_refuse(iq, EL_SERVICE_UNAVAILABLE);
+	if (node.n > 0 && !(where == TO_HOST && is_own_node(m, node))) {
+		query = elem_new(a, EL_DISCO_INFO);
+		elem_set(query, AT_NODE, node);
+		hook_disco(HOOK_DISCO_INFO, mod_host(m), query, iq);
+		if (elem_first_node(query) == NULL)
+			return stanza_refuse(iq, EL_ITEM_NOT_FOUND);
+		elem_append(stanza_result(iq), query);
+		return stanza_send_back(iq);
+	}
+	query = begin(iq, EL_DISCO_INFO, node);
+	fill_info(m, where, query, iq);
+	return stanza_send_back(iq);
+}
+
+/* ---- disco#items ------------------------------------------------------- */
+
+static void
+add_service(void *ctx, const struct jid *domain)
+{
+	struct elem *item = elem_add(ctx, EL_DISCO_ITEM);
+
+	elem_set_copy(item, AT_JID, domain->full);
+}
+
+static enum verdict
+on_items(struct mod *m, struct stanza *iq)
+{
+	struct str node = elem_attr(stanza_payload(iq), AT_NODE);
+	struct elem *query;
+
+	if (!may_see(iq))
+		return stanza_refuse(iq, EL_SERVICE_UNAVAILABLE);
+	query = elem_new(iq->arena, EL_DISCO_ITEMS);
+	if (node.n > 0)
+		elem_set(query, AT_NODE, node);
+	else if (str_is_none(iq->to.local))
+		mod_each_service(mod_host(m), add_service, query);
+	hook_disco(HOOK_DISCO_ITEMS, mod_host(m), query, iq);
+	if (node.n > 0 && elem_first_node(query) == NULL)
+		return stanza_refuse(iq, EL_ITEM_NOT_FOUND);
+	elem_append(stanza_result(iq), query);
+	return stanza_send_back(iq);
+}
+
+/* ---- capabilities ------------------------------------------------------ */
+
+static void
+on_features(struct mod *m, struct stream *s, struct elem *features)
+{
+	struct elem *caps;
+
+	if (!stream_is_authenticated(s))
+		return;
+	caps = elem_add(features, EL_CAPS);
+	elem_set(caps, AT_HASH, STR("sha-1"));
+	elem_set(caps, AT_NODE, STR(NODE));
+	elem_set_copy(caps, AT_VER, own_ver(m));
+}
+
+static void
+disco_stop(struct mod *m)
+{
+	struct disco *d = mod_state(m);
+
+	str_free(&d->ver);
+}
+
+/* ---- the table --------------------------------------------------------- */
+
+#define CONTACT(name, field) \
+	OPT_LIST(name, struct disco_options, field, "", 20, \
+	    "addresses (mailto:, xmpp:, https:) for " name)
+
+static const struct option options[] = {
+	CONTACT("abuse", abuse),
+	CONTACT("admin", admin),
+	CONTACT("feedback", feedback),
+	CONTACT("sales", sales),
+	CONTACT("security", security),
+	CONTACT("status", status),
+	CONTACT("support", support),
+	OPTIONS_END,
+};
+
+static const struct iq_route routes[] = {
+	{ IQ_GET, TO_HOST | TO_ACCOUNT, EL_DISCO_INFO, on_info },
+	{ IQ_GET, TO_HOST | TO_ACCOUNT, EL_DISCO_ITEMS, on_items },
+	ROUTES_END,
+};
+
+static const struct hook hooks[] = {
+	{ HOOK_STREAM_FEATURES, LATE, .features = on_features },
+	HOOKS_END,
+};
+
+static const struct identity identities[] = {
+	{ TO_HOST, "server", "im", "Rookery" },
+	{ TO_ACCOUNT, "account", "registered", NULL },
+	{ 0 },
+};
+
+static const struct feature features[] = {
+	{ TO_HOST | TO_ACCOUNT,
+	    STR_INIT("http://jabber.org/protocol/disco#info") },
+	{ TO_HOST | TO_ACCOUNT,
+	    STR_INIT("http://jabber.org/protocol/disco#items") },
+	FEATURES_END,
+};
+
+MODULE(disco) = {
+	.summary = "tell what the server and its accounts can do",
+	.options_size = sizeof(struct disco_options),
+	.state_size = sizeof(struct disco),
+	.options = options,
+	.hooks = hooks,
+	.iq = routes,
+	.features = features,
+	.identities = identities,
+	.stop = disco_stop,
+};
