@@ -123,8 +123,8 @@ API void store_answer(struct store_req *req);
 int store_open(struct arena *a, const char *driver,
     const struct store_config *config, const char **why_r);
 /*
- * For main, when the loops have ended: what was submitted is carried out,
- * but nobody is called back any more.
+ * For main, between loops_stop() and loops_free(): what was submitted is
+ * carried out, but nobody is called back any more.
  */
 void store_close(void);
 /* May block: for loop_work(). */

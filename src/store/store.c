@@ -293,9 +293,15 @@ static void
 on_answer(void *msg)
 {
 	struct store_req *req = msg;
-	struct desk *desk = desk_of(req->loop);
 	struct arena *a = req->arena;
+	struct desk *desk;
 
+	/* Answered while the store was being closed: see store_close(). */
+	if (atomic_load(&is_closing)) {
+		arena_free(&a);
+		return;
+	}
+	desk = desk_of(req->loop);
 	desk->count--;
 	desk->bytes -= req->bytes;
 	line_leave(desk, req);

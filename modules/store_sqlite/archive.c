@@ -1,0 +1,326 @@
+/* SPDX-License-Identifier: MIT */
+/* Archives: what is written to them, and small reads. */
+#include "modules/store_sqlite/archive.h"
+
+static int
+hex_digit(char c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	if (c >= 'a' && c <= 'f')
+		return c - 'a' + 10;
+	return -1;
+}
+
+bool
+id_parse(struct str text, struct id *id_r)
+{
+	size_t n = 0;
+
+	if (text.n != UUID_LEN)
+		return false;
+	for (size_t i = 0; i < UUID_LEN;) {
+		int high, low;
+
+		if (i == 8 || i == 13 || i == 18 || i == 23) {
+			if (text.p[i++] != '-')
+				return false;
+			continue;
+		}
+		high = hex_digit(text.p[i]);
+		low = hex_digit(text.p[i + 1]);
+		if (high < 0 || low < 0)
+			return false;
+		id_r->b[n++] = (uint8_t)(high << 4 | low);
+		i += 2;
+	}
+	return true;
+}
+
+struct str
+id_text(struct arena *a, const void *bytes)
+{
+	static const char digits[] = "0123456789abcdef";
+	const uint8_t *b = bytes;
+	char *p = arena_bytes(a, UUID_LEN + 1);
+	size_t n = 0;
+
+	for (size_t i = 0; i < ID_LEN; i++) {
+		if (i == 4 || i == 6 || i == 8 || i == 10)
+			p[n++] = '-';
+		p[n++] = digits[b[i] >> 4];
+		p[n++] = digits[b[i] & 15];
+	}
+	p[n] = '\0';
+	return str_mem(p, n);
+}
+
+void
+bind_id(sqlite3_stmt *st, int i, const struct id *id)
+{
+	bind_bytes(st, i, str_mem(id->b, ID_LEN));
+}
+
+int
+archive_state(struct db *db)
+{
+	int64_t high, dead;
+	int err;
+
+	err = db_number(
+	    db, db_prepare(db, "SELECT max(seq) FROM archive"), 0, &high);
+	if (err == 0)
+		err = db_number(db,
+		    db_prepare(db, "SELECT high FROM archive_index"), 0,
+		    &db->index_high);
+	if (err == 0)
+		err = db_number(db,
+		    db_prepare(
+			db, "SELECT 1 FROM archive_owner WHERE owner IS NULL"),
+		    0, &dead);
+	if (err != 0)
+		return err;
+	db->seq_high = MAX(high, db->index_high);
+	db->has_dead = dead != 0;
+	return 0;
+}
+
+int
+archive_owner(struct db *db, struct str owner, int64_t *key_r)
+{
+	sqlite3_stmt *st =
+	    db_prepare(db, "SELECT key FROM archive_owner WHERE owner = ?1");
+
+	bind_text(st, 1, owner);
+	return db_number(db, st, 0, key_r);
+}
+
+int
+row_delete(struct db *db, int64_t seq)
+{
+	sqlite3_stmt *st = db_prepare(db, "DELETE FROM archive WHERE seq = ?1");
+
+	if (st != NULL)
+		sqlite3_bind_int64(st, 1, seq);
+	return db_run(db, st);
+}
+
+/* ---- writes ------------------------------------------------------------ */
+
+static int
+owner_add(struct db *db, struct str owner, int64_t *key_r)
+{
+	struct str host = owner;
+	sqlite3_stmt *st = db_prepare(
+	    db, "INSERT INTO archive_owner(owner, host) VALUES(?1, ?2)");
+	int err;
+
+	str_cut(&host, '@');
+	bind_text(st, 1, owner);
+	bind_text(st, 2, str_is_none(host) ? owner : host);
+	err = db_run(db, st);
+	*key_r = sqlite3_last_insert_rowid(db->h);
+	return err;
+}
+
+/*
+ * What names a medium in its URL: the folder of the file, as uploads have
+ * one of their own, or the file.
+ */
+static struct str
+media_id(struct str url)
+{
+	size_t end = MIN(str_find(url, '?'), str_find(url, '#'));
+	struct str path = str_sub(url, 0, end), id = STR_NONE, part;
+	size_t n = 0;
+
+	if (str_has_prefix(path, STR("https://")))
+		path = str_skip(path, 8);
+	else if (str_has_prefix(path, STR("http://")))
+		path = str_skip(path, 7);
+	str_cut(&path, '/');
+	while (!str_is_none(path)) {
+		part = str_cut(&path, '/');
+		if (str_is_none(path) && n > 0)
+			break;
+		id = part;
+		n++;
+	}
+	return id;
+}
+
+static void
+append_bind(
+    struct db *db, sqlite3_stmt *st, int64_t key, const struct archive_item *m)
+{
+	struct str resource = m->with, bare = str_cut(&resource, '/');
+
+	if (st == NULL)
+		return;
+	sqlite3_bind_int64(st, 1, db->seq_high);
+	sqlite3_bind_int64(st, 2, key);
+	bind_text(st, 5, bare);
+	bind_text(st, 6, resource);
+	sqlite3_bind_int(st, 7, m->is_outgoing);
+	bind_text(st, 8, m->xml);
+	bind_text(st, 9, m->body);
+	bind_text(st, 10, m->origin_id);
+	bind_text(st, 11, m->media_url);
+	bind_text(st, 12, m->media_type);
+	bind_text(st, 13, media_id(m->media_url));
+}
+
+static int
+append(struct db *db, const struct store_change *c)
+{
+	const struct archive_item *m = &c->item;
+	sqlite3_stmt *st;
+	struct id id;
+	int64_t key, ts;
+	int err;
+
+	if (uuid7_time(m->id, &ts) < 0 || !id_parse(m->id, &id))
+		return ERR_INVALID;
+	err = archive_owner(db, c->owner, &key);
+	if (err == 0 && key == 0)
+		err = owner_add(db, c->owner, &key);
+	if (err < 0)
+		return err;
+
+	db->seq_high++;
+	st = db_prepare(db,
+	    "INSERT INTO archive(seq, owner, id, ts, with_bare,"
+	    " with_resource, is_outgoing, xml, body, origin_id, media_url,"
+	    " media_type, media_id) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8,"
+	    " ?9, ?10, ?11, ?12, ?13)");
+	append_bind(db, st, key, m);
+	bind_id(st, 3, &id);
+	if (st != NULL)
+		sqlite3_bind_int64(st, 4, ts);
+	return db_run(db, st);
+}
+
+/* Finds a row and takes it out of the search index. */
+static int
+row_forget(struct db *db, struct arena *a, int64_t key, struct str id_str,
+    int64_t *seq_r)
+{
+	sqlite3_stmt *st;
+	struct str body;
+	struct id id;
+	int ret;
+
+	if (key == 0 || !id_parse(id_str, &id))
+		return ERR_ABSENT;
+	st = db_prepare(
+	    db, "SELECT seq, body FROM archive WHERE owner = ?1 AND id = ?2");
+	if (st != NULL)
+		sqlite3_bind_int64(st, 1, key);
+	bind_id(st, 2, &id);
+	ret = db_step(db, st);
+	if (ret <= 0)
+		return ret == 0 ? ERR_ABSENT : ret;
+	*seq_r = sqlite3_column_int64(st, 0);
+	body = column_text(a, st, 1);
+	db_reset(st);
+	return search_forget(db, *seq_r, key, body);
+}
+
+static int
+replace(struct db *db, const struct store_change *c)
+{
+	struct arena *a;
+	sqlite3_stmt *st;
+	int64_t key, seq;
+	int err;
+
+	err = archive_owner(db, c->owner, &key);
+	if (err < 0)
+		return err;
+	a = arena_new(0);
+	err = row_forget(db, a, key, c->item.id, &seq);
+	arena_free(&a);
+	if (err < 0)
+		return err;
+
+	st = db_prepare(db,
+	    "UPDATE archive SET xml = ?2, body = NULL, media_url = NULL,"
+	    " media_type = NULL, media_id = NULL WHERE seq = ?1");
+	bind_text(st, 2, c->item.xml);
+	if (st != NULL)
+		sqlite3_bind_int64(st, 1, seq);
+	return db_run(db, st);
+}
+
+/* The name goes at once, the rows when there is time. */
+static int
+clear_all(struct db *db, int64_t key)
+{
+	sqlite3_stmt *st = db_prepare(
+	    db, "UPDATE archive_owner SET owner = NULL WHERE key = ?1");
+
+	if (st != NULL)
+		sqlite3_bind_int64(st, 1, key);
+	db->has_dead = true;
+	return db_run(db, st);
+}
+
+static int
+clear_with(struct db *db, int64_t key, struct str with)
+{
+	struct str bare = str_cut(&with, '/'), body;
+	sqlite3_stmt *st = db_prepare(db,
+	    "SELECT seq, body FROM archive INDEXED BY archive_with"
+	    " WHERE owner = ?1 AND with_bare = ?2");
+	struct arena *a = arena_new(0);
+	int err = 0, ret;
+
+	if (st != NULL)
+		sqlite3_bind_int64(st, 1, key);
+	bind_text(st, 2, bare);
+	while ((ret = db_step(db, st)) > 0) {
+		body = column_text(a, st, 1);
+		err = search_forget(db, sqlite3_column_int64(st, 0), key, body);
+		arena_reset(a);
+		if (err < 0) {
+			db_reset(st);
+			break;
+		}
+	}
+	arena_free(&a);
+	if (ret < 0 || err < 0)
+		return MIN(ret, err);
+
+	st = db_prepare(
+	    db, "DELETE FROM archive WHERE owner = ?1 AND with_bare = ?2");
+	if (st != NULL)
+		sqlite3_bind_int64(st, 1, key);
+	bind_text(st, 2, bare);
+	return db_run(db, st);
+}
+
+static int
+clear(struct db *db, const struct store_change *c)
+{
+	int64_t key;
+	int err = archive_owner(db, c->owner, &key);
+
+	if (err < 0 || key == 0)
+		return err;
+	if (str_is_empty(c->item.with))
+		return clear_all(db, key);
+	return clear_with(db, key, c->item.with);
+}
+
+int
+archive_apply(struct db *db, const struct store_change *c)
+{
+	switch (c->op) {
+	case CHANGE_ARCHIVE_APPEND:
+		return append(db, c);
+	case CHANGE_ARCHIVE_REPLACE:
+		return replace(db, c);
+	default:
+		return clear(db, c);
+	}
+}

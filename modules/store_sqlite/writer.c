@@ -1,0 +1,454 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The writer thread. It takes all that is queued, never waiting for more, so
+ * that the groups grow with the load; commits it as one transaction; then
+ * answers. A request that fails undoes itself only. Long work (retention,
+ * clearing, the search index) is done in slices between the groups.
+ */
+#include "modules/store_sqlite/sqlite.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <time.h>
+
+/* The longest that a slice keeps a group waiting, but for its commit. */
+#define SLICE_MS 10
+/* The search index is brought up to date when nothing came for so long. */
+#define IDLE_MS 1000
+/* After a slice failed (a full disk). */
+#define RETRY_MS 30000
+
+static struct {
+	pthread_mutex_t lock;
+	pthread_cond_t more;
+	struct list queue;
+	bool is_ending;
+	pthread_t thread;
+
+	/* The thread's own. */
+	struct db db;
+	struct list searches; /* wait for the index, then go to a reader */
+	struct list expiries;
+	uint64_t rest_until; /* clock_mono(): no slices of our own before */
+	bool is_lazy;	     /* commits need not reach the disk */
+} writer = { .lock = PTHREAD_MUTEX_INITIALIZER };
+
+/* ---- one request ------------------------------------------------------- */
+
+int
+change_apply(struct db *db, const struct store_change *c)
+{
+	switch (c->op) {
+	case CHANGE_KV_PUT:
+	case CHANGE_KV_DEL:
+	case CHANGE_KV_CLEAR:
+		return kv_apply(db, c);
+	case CHANGE_ACCOUNT_CREATE:
+	case CHANGE_ACCOUNT_UPDATE:
+	case CHANGE_ACCOUNT_LAST:
+	case CHANGE_ACCOUNT_DELETE:
+		return account_apply(db, c);
+	default:
+		return archive_apply(db, c);
+	}
+}
+
+/* A single statement undoes itself. */
+static bool
+is_one_statement(const struct store_change *c)
+{
+	return c == NULL || (c->next == NULL && (c->op == CHANGE_KV_PUT ||
+						    c->op == CHANGE_KV_DEL ||
+						    c->op == CHANGE_KV_CLEAR));
+}
+
+static int
+run(const char *sql)
+{
+	return db_run(&writer.db, db_prepare(&writer.db, sql));
+}
+
+/* After some failures SQLite has ended the transaction by itself. */
+static bool
+is_in_transaction(void)
+{
+	return sqlite3_get_autocommit(writer.db.h) == 0;
+}
+
+static int
+write_run(const struct store_change *changes)
+{
+	bool is_one = is_one_statement(changes);
+	int err = is_one ? 0 : run("SAVEPOINT request");
+
+	for (const struct store_change *c = changes; err == 0 && c != NULL;
+	     c = c->next)
+		err = change_apply(&writer.db, c);
+	if (is_one || !is_in_transaction())
+		return err;
+	if (err != 0)
+		run("ROLLBACK TO request");
+	run("RELEASE request");
+	return err;
+}
+
+/* ---- a group ----------------------------------------------------------- */
+
+static bool
+is_archive_read(const struct store_req *req)
+{
+	return req->op == STORE_ARCHIVE_FIND || req->op == STORE_ARCHIVE_ENDS ||
+	       req->op == STORE_ARCHIVE_COUNT;
+}
+
+static void
+list_move(struct list *to, struct list *node)
+{
+	list_del(node);
+	list_add(to, node);
+}
+
+/* Archive reads may be slow: they only wait here for the commit. */
+static void
+group_sort(struct list *group, struct list *later)
+{
+	struct store_req *req;
+
+	LIST_EACH(req, group, struct store_req, node)
+	{
+		if (req->op == STORE_ARCHIVE_EXPIRE)
+			list_move(&writer.expiries, &req->node);
+		else if (is_archive_read(req))
+			list_move(later, &req->node);
+	}
+}
+
+static void
+group_execute(struct list *group)
+{
+	struct store_req *req;
+
+	LIST_EACH(req, group, struct store_req, node)
+	{
+		if (!is_in_transaction())
+			return;
+		if (req->op == STORE_WRITE)
+			req->err = write_run(req->changes);
+		else
+			req_read(&writer.db, req);
+	}
+}
+
+/* Nothing of the group was kept. Reads are asked again, elsewhere. */
+static void
+group_fail(struct list *group, struct list *later)
+{
+	struct store_req *req;
+
+	LIST_EACH(req, group, struct store_req, node)
+	{
+		req->err = ERR_STORE;
+		if (req->op == STORE_WRITE)
+			continue;
+		req->items = NULL;
+		req->names = NULL;
+		req->item_count = 0;
+		list_move(later, &req->node);
+	}
+}
+
+static void
+rollback(void)
+{
+	if (is_in_transaction())
+		run("ROLLBACK");
+	archive_state(&writer.db);
+}
+
+/* Slices are not worth an fsync: their work can be done again. */
+static void
+set_lazy(bool is_lazy)
+{
+	if (writer.is_lazy == is_lazy)
+		return;
+	if (db_exec(&writer.db, is_lazy ? "PRAGMA synchronous=NORMAL"
+					: "PRAGMA synchronous=FULL") == 0)
+		writer.is_lazy = is_lazy;
+}
+
+static int
+begin(bool is_lazy)
+{
+	set_lazy(is_lazy);
+	if (writer.is_lazy && !is_lazy)
+		return ERR_STORE;
+	return run("BEGIN IMMEDIATE");
+}
+
+static void
+group_run(struct list *group)
+{
+	struct list later;
+	struct store_req *req;
+	int err = 0;
+
+	list_init(&later);
+	group_sort(group, &later);
+	if (!list_is_empty(group)) {
+		err = begin(false);
+		if (err == 0) {
+			group_execute(group);
+			err = is_in_transaction() ? run("COMMIT") : ERR_STORE;
+		}
+		if (err != 0) {
+			rollback();
+			group_fail(group, &later);
+		}
+	}
+
+	LIST_EACH(req, group, struct store_req, node)
+	{
+		list_del(&req->node);
+		store_answer(req);
+	}
+	LIST_EACH(req, &later, struct store_req, node)
+	{
+		if (str_is_empty(req->filter.text))
+			continue;
+		list_move(&writer.searches, &req->node);
+	}
+	readers_push(&later);
+}
+
+/* ---- slices ------------------------------------------------------------ */
+
+static void
+answer_first(struct list *reqs, int err)
+{
+	struct store_req *req = LIST_FIRST(reqs, struct store_req, node);
+
+	list_del(&req->node);
+	req->err = err;
+	store_answer(req);
+}
+
+/* Runs one in a transaction: 1 when its work is done, 0 or an error. */
+static int
+slice_run(int (*slice)(uint64_t until))
+{
+	int ret = begin(true), err;
+
+	if (ret < 0)
+		return ret;
+	ret = slice(clock_mono() + SLICE_MS);
+	err = ret >= 0 ? run("COMMIT") : ret;
+	if (err < 0)
+		rollback();
+	return err < 0 ? err : ret;
+}
+
+static int
+slice_index(uint64_t until)
+{
+	return search_index_slice(&writer.db, until);
+}
+
+static int
+slice_purge(uint64_t until)
+{
+	return archive_purge_slice(&writer.db, until);
+}
+
+static int
+slice_vacuum(uint64_t until)
+{
+	return archive_vacuum_slice(&writer.db, until);
+}
+
+static int
+slice_expire(uint64_t until)
+{
+	return archive_expire_slice(&writer.db,
+	    LIST_FIRST(&writer.expiries, struct store_req, node), until);
+}
+
+static void
+run_searches(void)
+{
+	int ret = 1;
+
+	if (writer.db.index_high < writer.db.seq_high)
+		ret = slice_run(slice_index);
+	if (ret > 0)
+		readers_push(&writer.searches);
+	else if (ret < 0)
+		answer_first(&writer.searches, ret);
+}
+
+static void
+run_expiry(void)
+{
+	int ret = slice_run(slice_expire);
+
+	if (ret != 0)
+		answer_first(&writer.expiries, MIN(ret, 0));
+}
+
+/* What nobody waits for. */
+static void
+run_own(void)
+{
+	int (*slice)(uint64_t until) = slice_index;
+
+	if (writer.db.has_dead)
+		slice = slice_purge;
+	else if (writer.db.has_slack)
+		slice = slice_vacuum;
+	if (slice_run(slice) < 0)
+		writer.rest_until = clock_mono() + RETRY_MS;
+}
+
+static bool
+is_asked(void)
+{
+	return !list_is_empty(&writer.searches) ||
+	       !list_is_empty(&writer.expiries);
+}
+
+static bool
+has_own_work(void)
+{
+	return writer.db.has_dead || writer.db.has_slack ||
+	       writer.db.index_high < writer.db.seq_high;
+}
+
+/* One slice, so that searches, retention and clearing take turns. */
+static void
+slice_next(bool is_idle)
+{
+	static unsigned turn;
+
+	turn++;
+	if (!list_is_empty(&writer.searches) &&
+	    (turn % 2 == 0 || list_is_empty(&writer.expiries)))
+		run_searches();
+	else if (!list_is_empty(&writer.expiries))
+		run_expiry();
+	else if (clock_mono() >= writer.rest_until &&
+		 (writer.db.has_dead || (is_idle && has_own_work())))
+		run_own();
+}
+
+/* ---- the thread -------------------------------------------------------- */
+
+static void
+wait_until(uint64_t mono_ms)
+{
+	struct timespec ts = {
+		.tv_sec = (time_t)(mono_ms / 1000),
+		.tv_nsec = (long)(mono_ms % 1000) * 1000000,
+	};
+
+	pthread_cond_timedwait(&writer.more, &writer.lock, &ts);
+}
+
+/*
+ * Takes what is queued. Waits for it, unless there are slices to do. When
+ * nothing came for a while, and as long as nothing comes then, the writer is
+ * idle and does what nobody waits for. False when it is time to end.
+ */
+static bool
+queue_take(struct list *group, bool *is_idle)
+{
+	uint64_t now = clock_mono();
+	uint64_t due = MAX(now + IDLE_MS, writer.rest_until);
+	bool may_work = has_own_work() && now >= writer.rest_until;
+	bool is_busy = is_asked() || (writer.db.has_dead && may_work);
+	bool is_ending;
+
+	*is_idle = *is_idle && may_work;
+	pthread_mutex_lock(&writer.lock);
+	while (list_is_empty(&writer.queue) && !writer.is_ending && !is_busy &&
+	       !*is_idle) {
+		if (!has_own_work()) {
+			pthread_cond_wait(&writer.more, &writer.lock);
+			continue;
+		}
+		wait_until(due);
+		*is_idle = clock_mono() >= due;
+	}
+	list_splice(group, &writer.queue);
+	is_ending = writer.is_ending;
+	pthread_mutex_unlock(&writer.lock);
+	*is_idle = *is_idle && list_is_empty(group);
+	return !list_is_empty(group) || !is_ending;
+}
+
+static void *
+writer_main(void *arg)
+{
+	struct list group;
+	bool is_idle = false;
+
+	list_init(&group);
+	while (queue_take(&group, &is_idle)) {
+		if (!list_is_empty(&group))
+			group_run(&group);
+		slice_next(is_idle);
+	}
+
+	while (!list_is_empty(&writer.searches))
+		answer_first(&writer.searches, ERR_CLOSED);
+	while (!list_is_empty(&writer.expiries))
+		answer_first(&writer.expiries, ERR_CLOSED);
+	db_exec(&writer.db, "PRAGMA optimize");
+	db_close(&writer.db);
+	arena_thread_done();
+	return NULL;
+}
+
+void
+writer_start(const struct db *db)
+{
+	pthread_condattr_t attr;
+	sigset_t all, old;
+
+	pthread_condattr_init(&attr);
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	pthread_cond_init(&writer.more, &attr);
+	pthread_condattr_destroy(&attr);
+
+	list_init(&writer.queue);
+	list_init(&writer.searches);
+	list_init(&writer.expiries);
+	writer.db = *db;
+	writer.is_ending = false;
+	writer.is_lazy = false;
+	writer.rest_until = 0;
+
+	/* Signals are for the main thread. */
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &old);
+	must(pthread_create(&writer.thread, NULL, writer_main, NULL) == 0);
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+}
+
+void
+writer_push(struct list *reqs)
+{
+	pthread_mutex_lock(&writer.lock);
+	list_splice(&writer.queue, reqs);
+	pthread_cond_signal(&writer.more);
+	pthread_mutex_unlock(&writer.lock);
+}
+
+void
+writer_stop(void)
+{
+	pthread_mutex_lock(&writer.lock);
+	writer.is_ending = true;
+	pthread_cond_signal(&writer.more);
+	pthread_mutex_unlock(&writer.lock);
+	pthread_join(writer.thread, NULL);
+	pthread_cond_destroy(&writer.more);
+}

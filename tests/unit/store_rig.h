@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * For tests of storage: a backend over real loops, and its calls as if they
+ * blocked. Everything is asked from the test's thread, which waits.
+ */
+#ifndef TESTS_STORE_RIG_H
+#define TESTS_STORE_RIG_H
+
+#include "store/backend.h"
+
+#define RIG_LOOPS 2
+
+/* A fresh folder for a test, and its removal with all that is in it. */
+char *rig_folder(void);
+void rig_folder_remove(char *dir);
+
+/* Opens the database in `dir`, and runs the loops. */
+void rig_open(const struct store_backend *backend, const char *dir);
+void rig_close(void);
+
+/* Runs fn(arg) on a loop and waits for rig_done(), 30 s at most. */
+void rig_run(unsigned loop, void (*fn)(void *arg), void *arg);
+void rig_done(void);
+/* Waits for that many rig_done()s. */
+void rig_start(unsigned loop, void (*fn)(void *arg), void *arg);
+void rig_wait(unsigned count);
+
+/*
+ * Results are copied into `a`. Each returns what the callback heard as err.
+ */
+int rig_put(unsigned loop, const char *owner, const char *store,
+    const char *key, const char *value);
+int rig_get(unsigned loop, struct arena *a, const char *owner,
+    const char *store, const char *key, struct str *value_r);
+int rig_list(unsigned loop, struct arena *a, struct str owner, struct str store,
+    struct str after, bool is_reverse, size_t limit, struct kv_item **items_r,
+    size_t *count_r);
+int rig_kv_count(
+    unsigned loop, const char *owner, const char *store, uint64_t *count_r);
+int rig_owners(unsigned loop, struct arena *a, const char *store,
+    struct str after, size_t limit, struct str **names_r, size_t *count_r);
+int rig_account(
+    unsigned loop, struct arena *a, const char *jid, struct account_row *row_r);
+int rig_accounts(unsigned loop, struct arena *a, const char *host,
+    struct str after, size_t limit, struct str **names_r, size_t *count_r);
+int rig_account_count(unsigned loop, const char *host, uint64_t *count_r);
+int rig_find(unsigned loop, struct arena *a, const char *owner,
+    const struct archive_filter *filter, struct archive_page *page_r);
+int rig_ends(unsigned loop, struct arena *a, const char *owner,
+    struct archive_page *page_r);
+int rig_archive_count(unsigned loop, const char *owner, uint64_t *count_r);
+int rig_expire(
+    unsigned loop, const char *host, int64_t before, uint64_t *count_r);
+/* Fills a write by fill(w, arg), on the loop, and commits it. */
+int rig_write(unsigned loop, const char *owner,
+    void (*fill)(struct store_write *w, void *arg), void *arg);
+
+#endif
