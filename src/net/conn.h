@@ -20,12 +20,18 @@
 
 struct conn;
 
+/* Queued bytes above which `drained` will be called later. */
+#define CONN_HIGH_MARK 65536
+
 struct conn_events {
 	/* Plain bytes (decrypted); lent for the call. */
 	void (*data)(void *ctx, const char *p, size_t n);
 	/* The TLS handshake is done. May be NULL. */
 	void (*secured)(void *ctx);
-	/* Less than half of the high mark is queued again. May be NULL. */
+	/*
+	 * More than CONN_HIGH_MARK was queued, and less than half of it is
+	 * again. May be NULL.
+	 */
 	void (*drained)(void *ctx);
 	/*
 	 * The connection is gone: err is 0 after the peer's orderly end or
@@ -39,7 +45,10 @@ struct conn_events {
 API void conn_set_owner(
     struct conn *c, const struct conn_events *events, void *ctx);
 
-/* Queues a copy, or a reference. Silently nothing once it is closing. */
+/*
+ * Queues a copy, or a reference of its own. Silently nothing once it is
+ * closing.
+ */
 API void conn_send(struct conn *c, struct str bytes);
 API void conn_send_wire(struct conn *c, struct wire *w);
 /*
@@ -77,8 +86,7 @@ API void conn_start_tls(struct conn *c, enum tls_role role);
  * owner must leave the conn alone; no event is delivered meanwhile. The
  * owner's ctx moves along.
  */
-API void conn_move(
-    struct conn *c, struct loop *to, void (*arrived)(void *ctx));
+API void conn_move(struct conn *c, struct loop *to, void (*arrived)(void *ctx));
 
 API const struct addr *conn_peer(const struct conn *c);
 API const struct addr *conn_local(const struct conn *c);
@@ -90,9 +98,9 @@ API const char *conn_tls_sni(const struct conn *c);
 API const char *conn_tls_alpn(const struct conn *c);
 
 enum tls_binding {
-	TLS_EXPORTER,         /* RFC 9266, TLS 1.3 (and 1.2 with EMS) */
+	TLS_EXPORTER,	      /* RFC 9266, TLS 1.3 (and 1.2 with EMS) */
 	TLS_SERVER_END_POINT, /* RFC 5929 */
-	TLS_UNIQUE,           /* RFC 5929, TLS 1.2 only */
+	TLS_UNIQUE,	      /* RFC 5929, TLS 1.2 only */
 };
 /* Bytes of the channel binding, or ERR_ABSENT when it has none of the kind. */
 API int conn_tls_binding(const struct conn *c, enum tls_binding kind,

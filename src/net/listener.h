@@ -11,16 +11,25 @@
 #include "net/conn.h"
 
 struct listener_config {
-	struct addr addr;       /* port 0: any free one, the same for all */
-	bool is_direct_tls;     /* TLS from the first byte */
+	/*
+	 * Port 0: any free one, the same for all workers. "::" listens on
+	 * IPv4 too, and where there is no IPv6 means "0.0.0.0".
+	 */
+	struct addr addr;
+	bool is_direct_tls; /* TLS from the first byte */
 	enum tls_role role;
-	int backlog;
-	const struct addr_net *proxies; /* trusted PROXY senders */
-	size_t proxy_count;             /* 0: no PROXY protocol here */
-	uint32_t deadline_ms; /* for the PROXY header and the handshake */
+	int backlog; /* 0: 4096 */
+	/*
+	 * Who must send a PROXY header; from others it is none of our
+	 * protocols. Copied.
+	 */
+	const struct addr_net *proxies;
+	size_t proxy_count;   /* 0: no PROXY protocol here */
+	uint32_t deadline_ms; /* for header and handshake; 0: 30 seconds */
 	/*
 	 * On the worker's loop, for each new connection; it must call
-	 * conn_set_owner() before it returns.
+	 * conn_set_owner() before it returns, and must not move it yet.
+	 * With direct TLS the handshake is done by then.
 	 */
 	void (*accepted)(void *ctx, struct conn *c);
 	void *ctx;
@@ -34,7 +43,11 @@ struct listener;
  */
 int listener_open(struct arena *a, const struct listener_config *config,
     struct listener **listener_r, struct addr *bound_r, const char **why_r);
-/* Stops accepting; returns when no loop will call `accepted` any more. */
+/*
+ * Stops accepting; returns when no loop will call `accepted` any more.
+ * Connections that were not told of yet are dropped. Clears the pointer; NULL
+ * is fine.
+ */
 void listener_close(struct listener **l);
 
 #endif

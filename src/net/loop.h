@@ -80,7 +80,6 @@ API uint64_t loop_now(void);
  * Runs work(arg) on a pool of threads where it may block, then done(arg) on
  * the calling loop.
  */
-API void loop_work(
-    void (*work)(void *arg), void (*done)(void *arg), void *arg);
+API void loop_work(void (*work)(void *arg), void (*done)(void *arg), void *arg);
 
 #endif

@@ -16,7 +16,7 @@ struct tls_certs;
 typedef struct ssl_ctx_st SSL_CTX;
 
 /*
- * Loads each PEM file that a pattern of glob(7) matches: chain and key in one
+ * Loads each PEM file that a pattern (the last is NULL) of glob(7) matches: chain and key in one
  * file, or the key beside it (NAME.key, or privkey.pem for fullchain.pem).
  * A bad file is left out with a warning that names it; `previous` (or NULL)
  * lends what it had for the names of such a file. ERR_TLS only when there
@@ -38,10 +38,16 @@ void tls_certs_unref(struct tls_certs **c);
 bool tls_certs_cover(
     const struct tls_certs *c, struct str host, int64_t *not_after_r);
 
-/* ALPN that a listener answers: "xmpp-client", "xmpp-server". */
-enum tls_role { TLS_C2S, TLS_S2S, TLS_HTTPS };
+/*
+ * ALPN that a listener answers: "xmpp-client", "xmpp-server", "h2" and
+ * "http/1.1", or any of them (conn_tls_alpn() then tells which).
+ */
+enum tls_role { TLS_C2S, TLS_S2S, TLS_HTTPS, TLS_MUX };
 
-/* The set that new handshakes use; swapped by a reload, from any thread. */
+/*
+ * The set that new handshakes use; swapped by a reload, from any thread. Takes
+ * a reference of its own. NULL: TLS is refused (at the end).
+ */
 void tls_install(struct tls_certs *certs);
 
 #endif

@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: MIT */
+/* What the files of net share about TLS. */
+#ifndef NET_TLS_IMPL_H
+#define NET_TLS_IMPL_H
+
+#include "base/map.h"
+#include "net/tls.h"
+
+#include <openssl/ssl.h>
+
+/* A certificate with its key, ready to serve. */
+struct tls_cert {
+	char *file;
+	SSL_CTX *ctx;
+	X509 *leaf; /* the ctx's */
+	int64_t not_after;
+	int chain;	   /* certificates that are sent after the leaf */
+	struct str *names; /* lower case; "*.example.org" too */
+	size_t name_count;
+};
+
+struct tls_certs {
+	uint32_t refs;
+	struct tls_cert **certs;
+	size_t count;
+	struct map by_name; /* struct tls_cert */
+};
+
+/* What a connection tells the callbacks of its SSL; set as its app data. */
+struct tls_hello {
+	struct tls_certs *certs; /* until the handshake is done */
+	enum tls_role role;
+	bool is_direct;
+};
+
+#define TLS_NAME_MAX 256
+
+/* tls.c */
+
+/* A set with what is in `certs`; takes all of them over. */
+struct tls_certs *tls_certs_new(struct tls_cert **certs, size_t count);
+/* The certificate whose names cover `host`, or NULL. */
+const struct tls_cert *tls_certs_find(
+    const struct tls_certs *c, struct str host);
+/* The installed set with a reference for the caller, or NULL. */
+struct tls_certs *tls_installed(void);
+
+/* tls_cert.c */
+
+/*
+ * Reads a certificate and its key. ERR_ABSENT when the file holds none that
+ * is meant to be served (but a key, or the chain of another).
+ */
+int tls_cert_load(struct arena *a, const char *file, struct tls_cert **cert_r,
+    const char **why_r);
+/* One more of the same, sharing the context. */
+struct tls_cert *tls_cert_dup(const struct tls_cert *cert);
+void tls_cert_free(struct tls_cert **cert);
+/* A host as certificates have it: ASCII, lower case. False if it can't be. */
+bool tls_name(struct str host, char name_r[TLS_NAME_MAX]);
+/* The newest message of OpenSSL's queue, which it empties. */
+const char *tls_why(struct arena *a);
+
+/* tls_ctx.c */
+
+SSL_CTX *tls_ctx_new(void);
+/* The ALPN protocol as a constant, or NULL. */
+const char *tls_alpn_name(struct str protocol);
+
+#endif
