@@ -19,6 +19,8 @@ void hook_session(enum hook_point point, struct session *s);
 enum verdict hook_session_send(struct session *s, struct stanza *st);
 enum verdict hook_session_nonza(struct session *s, struct elem *e);
 void hook_presence(struct session *s, struct elem *presence);
+/* HOOK_PRESENCE_ALLOW: may the account's presence go there? */
+bool hook_presence_allow(struct account *acct, const struct jid *to);
 void hook_account(enum hook_point point, struct account *acct);
 void hook_roster(struct account *acct, const struct roster_item *item);
 void hook_features(struct stream *s, struct elem *features);

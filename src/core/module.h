@@ -89,6 +89,11 @@ enum hook_point {
 	HOOK_SESSION_SEND,
 	/* (mod, session, nonza element): DONE if it is the module's. */
 	HOOK_SESSION_NONZA,
+	/*
+	 * (mod, account, JID): may the account's presence be sent there (to a
+	 * contact, in answer to a probe)? DONE: it must not.
+	 */
+	HOOK_PRESENCE_ALLOW,
 	/* (mod, session, element of our presence): may add children to it. */
 	HOOK_PRESENCE_BROADCAST,
 
@@ -129,6 +134,8 @@ struct hook {
 		    struct mod *m, struct session *s, struct elem *e);
 		void (*presence)(
 		    struct mod *m, struct session *s, struct elem *e);
+		enum verdict (*contact)(struct mod *m, struct account *acct,
+		    const struct jid *contact);
 		void (*account)(struct mod *m, struct account *acct);
 		void (*roster)(struct mod *m, struct account *acct,
 		    const struct roster_item *item);
