@@ -57,11 +57,21 @@ API struct jid jid_dup(struct arena *a, const struct jid *j);
 API struct jid jid_make(
     struct arena *a, struct str local, struct str domain, struct str resource);
 
-/* Prepare one part alone; ERR_INVALID if it is not allowed. */
+/*
+ * Prepare one part alone; ERR_INVALID if it is not allowed (and then none).
+ * As above, the result may be `text` itself.
+ */
 API int jid_prep_local(struct arena *a, struct str text, struct str *part_r);
 API int jid_prep_domain(struct arena *a, struct str text, struct str *part_r);
 API int jid_prep_resource(struct arena *a, struct str text, struct str *part_r);
 /* SASLprep (RFC 4013) of a user name or password. */
 API int jid_saslprep(struct arena *a, struct str text, struct str *text_r);
+/*
+ * Has it only characters that Unicode 3.2 knows? Others (most emoji) may
+ * stand in addresses and nicknames, as with our peers, but the name of a new
+ * account or room should not have them: what they look like, and what equals
+ * them, was not settled when the profiles were made (RFC 3454, section 7).
+ */
+API bool jid_is_assigned(struct str part);
 
 #endif

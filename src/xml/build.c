@@ -13,13 +13,18 @@ struct raw_name {
 static struct raw_name
 name_split(const char *name)
 {
-	struct str rest = str_c(name), part[3];
+	const char *sep = strchr(name, BUILD_SEPARATOR), *local, *end;
 
-	for (size_t i = 0; i < ARRAY_LEN(part); i++)
-		part[i] = str_cut(&rest, BUILD_SEPARATOR);
-	if (str_is_none(part[1])) /* no namespace */
-		return (struct raw_name){ STR_NONE, part[0], STR_NONE };
-	return (struct raw_name){ part[0], part[1], part[2] };
+	if (sep == NULL) /* no namespace */
+		return (struct raw_name){ STR_NONE, str_c(name), STR_NONE };
+	local = sep + 1;
+	end = strchr(local, BUILD_SEPARATOR);
+	return (struct raw_name){
+		.uri = str_mem(name, (size_t)(sep - name)),
+		.local = end != NULL ? str_mem(local, (size_t)(end - local))
+				     : str_c(local),
+		.prefix = end != NULL ? str_c(end + 1) : STR_NONE,
+	};
 }
 
 struct str

@@ -66,7 +66,9 @@ set_boundary(struct parser *p)
 static void
 after_event(struct parser *p)
 {
-	if (p->stream != NULL && p->stream->is_stopped)
+	if (p->stream == NULL)
+		return;
+	if (p->stream->is_stopped)
 		parser_cut(p, CUT_CALLEE);
 	else if (p->is_tired)
 		parser_cut(p, CUT_TIRED);
@@ -204,35 +206,45 @@ count_attrs(const char **attrs)
 	return n;
 }
 
+/* Elements that are open around a stanza. */
+static uint32_t
+outer_depth(const struct parser *p)
+{
+	return p->mode == PARSE_DOCUMENT ? 0 : 1;
+}
+
 static void
 on_start(void *data, const char *name, const char **attrs)
 {
 	struct parser *p = (struct parser *)data;
 	size_t count = count_attrs(attrs);
-	uint32_t stream = p->mode == PARSE_STREAM ? 1 : 0;
+	uint32_t outer = outer_depth(p);
 
 	if (p->cut != CUT_NOT)
 		return;
 	if (!p->is_priming &&
 	    (count + p->declarations > p->limits->attributes ||
-		p->depth + 1 > p->limits->depth + stream ||
+		p->depth + 1 > p->limits->depth + outer ||
 		p->elements >= p->limits->elements)) {
 		refuse(p, XML_TOO_DEEP);
 		return;
 	}
 	p->declarations = 0;
-	if (p->depth < stream) {
+	if (p->depth < outer) {
 		on_header(p, name, attrs, count);
 		return;
 	}
-	if (p->depth == stream) {
+	if (p->depth == outer) {
+		if (p->root != NULL) { /* xml_parse() wants but one */
+			refuse(p, XML_NOT_WELL_FORMED);
+			return;
+		}
 		if (p->arena == NULL)
 			p->arena = arena_new(0);
 		p->elements = 0;
-		p->at = NULL;
 	}
 	p->at = build_elem(&p->build, p->arena, p->at, name, attrs, count);
-	if (p->depth == stream)
+	if (p->depth == outer)
 		p->root = p->at;
 	p->depth++;
 	p->elements++;
@@ -244,9 +256,10 @@ on_stanza(struct parser *p)
 	struct elem *stanza = p->root;
 
 	p->elements = 0;
+	p->at = NULL;
 	set_boundary(p);
 	if (p->stream != NULL) {
-		p->root = p->at = NULL;
+		p->root = NULL;
 		p->arena = NULL; /* the callee's from now on */
 		p->stream->events->stanza(p->stream->ctx, stanza);
 	}
@@ -263,14 +276,18 @@ on_end(void *data, const char *name)
 	if (p->cut != CUT_NOT)
 		return;
 	p->depth--;
-	if (p->mode == PARSE_STREAM && p->depth == 0) {
+	if (p->depth == 0 && p->mode == PARSE_NESTED) {
+		refuse(p, XML_NOT_WELL_FORMED);
+		return;
+	}
+	if (p->depth == 0 && p->mode == PARSE_STREAM) {
 		set_boundary(p);
 		p->stream->is_stopped = true;
 		parser_cut(p, CUT_END);
 		p->stream->events->close(p->stream->ctx);
 		return;
 	}
-	if (p->depth == (p->mode == PARSE_STREAM ? 1 : 0))
+	if (p->depth == outer_depth(p))
 		on_stanza(p);
 	else
 		p->at = p->at->parent;
@@ -440,7 +457,7 @@ parser_lease(void)
 	struct parser *p;
 
 	for (unsigned i = pooled; i-- > 0;) {
-		if (pool[i]->primed == NULL)
+		if (pool[i]->mode == PARSE_DOCUMENT)
 			return pool_take(i);
 	}
 	if (pooled < POOL_MAX)
@@ -454,19 +471,30 @@ parser_lease(void)
 static void
 parser_prime(struct parser *p, struct wire *header)
 {
+	struct str text = header != NULL ? wire_str(header) : STR("<d>");
 	enum XML_Status status;
 
-	p->mode = PARSE_STREAM;
+	p->mode = header != NULL ? PARSE_STREAM : PARSE_NESTED;
+	p->primed = header != NULL ? wire_ref(header) : NULL;
 	p->is_priming = true;
-	p->primed = wire_ref(header);
-	status = XML_Parse(p->expat, header->p, (int)header->n, 0);
+	status = XML_Parse(p->expat, text.p, (int)text.n, 0);
 	p->is_priming = false;
-	p->fed = p->boundary = header->n;
+	p->fed = p->boundary = text.n;
 	p->build.strange = 0;
 	if (status != XML_STATUS_OK) {
 		p->error = XML_NOT_WELL_FORMED;
 		p->cut = CUT_REFUSED;
 	}
+}
+
+static bool
+is_primed_with(const struct parser *p, const struct wire *header)
+{
+	if (header == NULL)
+		return p->mode == PARSE_NESTED;
+	return p->primed == header ||
+	       (p->primed != NULL &&
+		   str_eq(wire_str(p->primed), wire_str(header)));
 }
 
 struct parser *
@@ -475,10 +503,7 @@ parser_lease_primed(struct wire *header)
 	struct parser *p;
 
 	for (unsigned i = pooled; i-- > 0;) {
-		struct wire *w = pool[i]->primed;
-
-		if (w == header ||
-		    (w != NULL && str_eq(wire_str(w), wire_str(header)))) {
+		if (is_primed_with(pool[i], header)) {
 			p = pool_take(i);
 			p->boundary = p->fed;
 			return p;
@@ -492,16 +517,16 @@ parser_lease_primed(struct wire *header)
 void
 parser_return(struct parser *p)
 {
-	bool is_reusable = p->mode == PARSE_STREAM && p->cut == CUT_NOT &&
-			   parser_is_at_boundary(p);
+	bool is_fresh = p->cut == CUT_NOT && parser_is_at_boundary(p);
 
 	p->stream = NULL;
 	p->limits = NULL;
+	p->root = NULL;
 	if (p->is_tired || p->error != XML_FINE) {
 		parser_free(p);
 		return;
 	}
-	if (!is_reusable)
+	if (!is_fresh)
 		parser_reset(p);
 	if (pooled == POOL_MAX)
 		parser_free(pool_take(0));
@@ -529,7 +554,7 @@ consumed(const struct parser *p)
 bool
 parser_is_at_boundary(const struct parser *p)
 {
-	return p->mode == PARSE_STREAM && p->depth == 1 &&
+	return p->mode != PARSE_DOCUMENT && p->depth == 1 &&
 	       p->boundary == p->fed;
 }
 
@@ -537,7 +562,7 @@ parser_is_at_boundary(const struct parser *p)
 static void
 skip_trailing_cr(struct parser *p, char last)
 {
-	if (p->mode == PARSE_STREAM && p->depth == 1 && last == '\r' &&
+	if (p->mode != PARSE_DOCUMENT && p->depth == 1 && last == '\r' &&
 	    p->fed - p->boundary == 1)
 		p->boundary = p->fed;
 }

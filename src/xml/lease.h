@@ -13,8 +13,9 @@
 #include <expat.h>
 
 enum parse_mode {
-	PARSE_STREAM,	/* a root that stays open, stanzas below it */
-	PARSE_DOCUMENT, /* the root is the stanza */
+	PARSE_DOCUMENT, /* from the beginning: the root is the stanza */
+	PARSE_NESTED,	/* inside a root of ours: cheap for many documents */
+	PARSE_STREAM,	/* inside a peer's root, which stays open */
 };
 
 /* Why the parser stopped in the middle of the bytes it was given. */
@@ -60,7 +61,10 @@ struct parser {
 
 /* A parser at the beginning of a document; pooled or new. */
 struct parser *parser_lease(void);
-/* A parser that stands inside a stream header of these declarations. */
+/*
+ * A parser that stands inside a stream header of these declarations; inside
+ * a root without any (PARSE_NESTED) if there is none.
+ */
 struct parser *parser_lease_primed(struct wire *header);
 /* Gives it back; one that is worn out or stands midway is taken apart. */
 void parser_return(struct parser *p);

@@ -65,14 +65,25 @@ skip_space(struct str s)
 	return s;
 }
 
-static void
-stream_lease(struct xml_stream *s)
+/* A parser for a document: one with an XML declaration begins afresh. */
+static struct parser *
+document_lease(struct str text)
 {
-	if (s->header != NULL && !s->is_framed) {
+	if (str_has_prefix(text, STR("<?xml")))
+		return parser_lease();
+	return parser_lease_primed(NULL);
+}
+
+static void
+stream_lease(struct xml_stream *s, struct str text)
+{
+	if (s->is_framed) {
+		s->parser = document_lease(text);
+	} else if (s->header != NULL) {
 		s->parser = parser_lease_primed(s->header);
 	} else {
 		s->parser = parser_lease();
-		s->parser->mode = s->is_framed ? PARSE_DOCUMENT : PARSE_STREAM;
+		s->parser->mode = PARSE_STREAM;
 	}
 	s->parser->stream = s;
 	s->parser->limits = s->limits;
@@ -94,7 +105,8 @@ stream_run(struct xml_stream *s, struct str *rest, enum xml_error *error_r)
 	*rest = str_skip(*rest, used);
 	*error_r = p->error;
 	cut = p->cut;
-	if (cut == CUT_NOT && rest->n == 0 && s->is_framed)
+	if (cut == CUT_NOT && rest->n == 0 && s->is_framed &&
+	    !parser_is_at_boundary(p))
 		*error_r = XML_NOT_WELL_FORMED; /* no whole document */
 	if (cut != CUT_NOT || *error_r != XML_FINE ||
 	    (rest->n == 0 && parser_is_at_boundary(p))) {
@@ -120,7 +132,7 @@ xml_stream_feed(struct xml_stream *s, const char *p, size_t n)
 			rest = skip_space(rest);
 			if (rest.n == 0)
 				break;
-			stream_lease(s);
+			stream_lease(s, rest);
 		}
 		may_go_on = stream_run(s, &rest, &error);
 	}
@@ -142,28 +154,30 @@ struct elem *
 xml_parse(struct arena *a, struct str text, const struct xml_limits *limits,
     ns_t content, enum xml_error *why_r)
 {
-	struct parser *p = parser_lease();
-	struct elem *root = NULL;
+	struct parser *p;
+	struct elem *root;
 	enum xml_error error;
 	size_t used;
 
-	p->mode = PARSE_DOCUMENT;
+	text = skip_space(text);
+	p = document_lease(text);
 	p->limits = limits != NULL ? limits : &no_limits;
 	p->arena = a;
 	p->build.bare_ns = content;
-	text = skip_space(text);
 	parser_run(p, text.p, text.n, &used);
+	text = skip_space(str_skip(text, used));
+	root = p->root;
 	error = p->error;
-	if (error == XML_FINE) {
-		text = skip_space(str_skip(text, used));
-		if (p->cut != CUT_END || text.n > 0)
-			error = XML_NOT_WELL_FORMED;
-		else
-			root = p->root;
-	}
+	if (error == XML_FINE && text.n > 0 && p->cut == CUT_NOT)
+		error = XML_TOO_BIG;
+	else if (error == XML_FINE &&
+		 (text.n > 0 ||
+		     (p->cut != CUT_END && !parser_is_at_boundary(p))))
+		error = XML_NOT_WELL_FORMED;
 	p->arena = NULL; /* it is the caller's */
+	p->build.bare_ns = NS_NONE;
 	parser_return(p);
 	if (why_r != NULL)
 		*why_r = error;
-	return root;
+	return error == XML_FINE ? root : NULL;
 }
