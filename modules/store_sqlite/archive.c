@@ -231,7 +231,7 @@ replace(struct db *db, const struct store_change *c)
 {
 	struct arena *a;
 	sqlite3_stmt *st;
-	int64_t key, seq;
+	int64_t key, seq = 0;
 	int err;
 
 	err = archive_owner(db, c->owner, &key);
