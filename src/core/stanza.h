@@ -133,6 +133,12 @@ API enum verdict stanza_refuse(struct stanza *st, enum qname condition);
 API enum verdict stanza_refuse_with(struct stanza *st, enum qname condition,
     const char *text, enum qname specific);
 /*
+ * Turns it into its error answer without sending it, for those who answer by
+ * another way than the router. False when it must not be answered.
+ */
+API bool stanza_make_error(struct stanza *st, enum qname condition,
+    const char *text, enum qname specific);
+/*
  * Turns an iq into its result. `stanza_result` drops the payload and answers
  * the (empty) iq, to which the caller adds a child; stanza_send_back() then
  * sends it. stanza_reply: a result without payload, at once.

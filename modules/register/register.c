@@ -1,0 +1,320 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * XEP-0077: In-Band Registration. Sign-up before login where the host allows
+ * it, with a limit by address; and for the account itself: its user name, a
+ * new password, its removal.
+ */
+#include "core/module.h"
+
+struct register_options {
+	bool is_open;
+	struct rate ip_rate;
+	uint64_t password_min;
+	struct str instructions;
+};
+
+/*
+ * Sign-ups by address in the present period. Bounded: when full, the oldest
+ * period is forgotten with everything in it.
+ */
+#define ADDRESSES_MAX 10000
+
+struct address {
+	char key[ADDR_TEXT_MAX];
+	uint32_t count;
+	uint64_t since;
+};
+
+struct registrar {
+	struct map addresses; /* of struct address */
+};
+
+/* ---- the limit by address ---------------------------------------------- */
+
+static void
+forget_addresses(struct registrar *r)
+{
+	struct address *a;
+
+	for (size_t i = 0; (a = map_next(&r->addresses, &i)) != NULL;)
+		xfree(a);
+	map_fini(&r->addresses);
+}
+
+static struct address *
+address_of(struct registrar *r, const struct addr *peer)
+{
+	char key[ADDR_TEXT_MAX];
+	struct address *a;
+
+	addr_limit_key(peer, key);
+	a = map_get(&r->addresses, str_c(key));
+	if (a != NULL)
+		return a;
+	if (r->addresses.count >= ADDRESSES_MAX)
+		forget_addresses(r);
+	a = xzalloc(sizeof(*a));
+	memcpy(a->key, key, sizeof(key));
+	map_set(&r->addresses, str_c(a->key), a);
+	return a;
+}
+
+/* Counts this attempt; false when there were too many. */
+static bool
+may_register(struct mod *m, const struct addr *peer)
+{
+	const struct register_options *o = mod_options(m);
+	struct address *a;
+
+	if (o->ip_rate.count == 0 || peer == NULL)
+		return true;
+	a = address_of(mod_state(m), peer);
+	if (a->count == 0 || loop_now() - a->since >= o->ip_rate.per_ms) {
+		a->since = loop_now();
+		a->count = 0;
+	}
+	return a->count++ < o->ip_rate.count;
+}
+
+/* ---- sign-up, before login --------------------------------------------- */
+
+/* What waits for the account; the stream is held meanwhile. */
+struct signup {
+	struct mod *mod;
+	struct stanza *iq;
+	struct stream *stream;
+};
+
+static enum verdict
+stream_answer(struct stream *stream, struct stanza *iq, enum qname condition)
+{
+	if (condition != EL_NONE)
+		stanza_make_error(iq, condition, NULL, EL_NONE);
+	stream_send_elem(stream, iq->root);
+	stanza_free(&iq);
+	return STANZA_DONE;
+}
+
+static void
+signup_end(struct signup *s, enum qname condition)
+{
+	if (condition == EL_NONE)
+		stanza_result(s->iq);
+	stream_answer(s->stream, s->iq, condition);
+	stream_release(s->stream);
+	xfree(s);
+}
+
+static void
+on_made(void *ctx, int err)
+{
+	struct signup *s = ctx;
+	struct str name =
+	    elem_child_text(stanza_payload(s->iq), EL_REGISTER_USERNAME);
+
+	switch (err) {
+	case 0:
+		metric_add(METRIC_REGISTRATIONS, 1);
+		log_info(stream_log(s->stream), "account " STR_FMT " made",
+		    STR_ARG(name));
+		signup_end(s, EL_NONE);
+		break;
+	case ERR_EXISTS:
+		signup_end(s, EL_CONFLICT);
+		break;
+	case ERR_INVALID:
+		signup_end(s, EL_NOT_ACCEPTABLE);
+		break;
+	default:
+		signup_end(s, EL_INTERNAL_SERVER_ERROR);
+	}
+}
+
+static void
+show_form(struct mod *m, struct elem *query)
+{
+	const struct register_options *o = mod_options(m);
+
+	elem_add_text(query, EL_REGISTER_INSTRUCTIONS,
+	    str_dup(elem_arena(query), o->instructions));
+	elem_add(query, EL_REGISTER_USERNAME);
+	elem_add(query, EL_REGISTER_PASSWORD);
+}
+
+static enum verdict
+sign_up(struct mod *m, struct stream *stream, struct stanza *iq)
+{
+	const struct register_options *o = mod_options(m);
+	struct elem *query = stanza_payload(iq);
+	struct str name = elem_child_text(query, EL_REGISTER_USERNAME);
+	struct str password = elem_child_text(query, EL_REGISTER_PASSWORD);
+	struct str local;
+	struct signup *s;
+	struct jid jid;
+
+	if (name.n == 0 || password.n < o->password_min)
+		return stream_answer(stream, iq, EL_NOT_ACCEPTABLE);
+	if (jid_prep_local(iq->arena, name, &local) < 0)
+		return stream_answer(stream, iq, EL_JID_MALFORMED);
+	if (!may_register(m, stream_peer(stream))) {
+		log_notice(stream_log(stream), "too many registrations");
+		return stream_answer(stream, iq, EL_RESOURCE_CONSTRAINT);
+	}
+	jid = jid_make(iq->arena, local, mod_host(m)->jid.domain, STR_NONE);
+	s = xzalloc(sizeof(*s));
+	s->mod = m;
+	s->iq = iq;
+	s->stream = stream;
+	stream_hold(stream);
+	account_register(&jid, password, on_made, s);
+	return STANZA_DONE;
+}
+
+static enum verdict
+on_stream_iq(struct mod *m, struct stream *stream, struct stanza *iq)
+{
+	const struct register_options *o = mod_options(m);
+
+	if (elem_name(stanza_payload(iq)) != EL_REGISTER)
+		return STANZA_PASS;
+	if (!o->is_open)
+		return stream_answer(stream, iq, EL_NOT_ALLOWED);
+	if (iq->type == IQ_SET)
+		return sign_up(m, stream, iq);
+	show_form(m, elem_add(stanza_result(iq), EL_REGISTER));
+	return stream_answer(stream, iq, EL_NONE);
+}
+
+static void
+on_features(struct mod *m, struct stream *s, struct elem *features)
+{
+	const struct register_options *o = mod_options(m);
+
+	if (o->is_open && !stream_is_authenticated(s))
+		elem_add(features, EL_REGISTER_FEATURE);
+}
+
+/* ---- one's own account ------------------------------------------------- */
+
+static enum verdict
+on_get(struct mod *m, struct stanza *iq)
+{
+	struct str user = iq->from.local;
+	struct elem *query = elem_add(stanza_result(iq), EL_REGISTER);
+
+	elem_add(query, EL_REGISTER_REGISTERED);
+	elem_add_text(query, EL_REGISTER_USERNAME, str_dup(iq->arena, user));
+	elem_add(query, EL_REGISTER_PASSWORD);
+	return stanza_send_back(iq);
+}
+
+static void
+on_changed(void *ctx, int err)
+{
+	struct stanza *iq = ctx;
+
+	if (err == 0)
+		stanza_reply(iq);
+	else if (err == ERR_INVALID)
+		stanza_refuse(iq, EL_BAD_REQUEST);
+	else
+		stanza_refuse(iq, EL_INTERNAL_SERVER_ERROR);
+}
+
+/* The result was sent before: its session does not live to hear it after. */
+static void
+on_removed(void *ctx, int err)
+{
+	struct stanza *iq = ctx;
+
+	if (err < 0)
+		log_error(NULL, "removing " STR_FMT " failed: %s",
+		    STR_ARG(iq->from.bare), err_text(err));
+	stanza_free(&iq);
+}
+
+static enum verdict
+remove_self(struct stanza *iq)
+{
+	struct jid jid = jid_to_bare(&iq->from);
+	struct stanza *answer = stanza_copy(iq);
+
+	stanza_reply(answer);
+	account_remove(&jid, on_removed, iq);
+	return STANZA_DONE;
+}
+
+static enum verdict
+on_set(struct mod *m, struct stanza *iq)
+{
+	const struct register_options *o = mod_options(m);
+	struct elem *query = stanza_payload(iq);
+	struct str name = elem_child_text(query, EL_REGISTER_USERNAME);
+	struct str password = elem_child_text(query, EL_REGISTER_PASSWORD);
+	struct str local;
+	struct jid jid = jid_to_bare(&iq->from);
+
+	/* Section 3.2: <remove/> must stand alone. */
+	if (elem_child(query, EL_REGISTER_REMOVE) != NULL)
+		return elem_count(query, EL_ANY) == 1
+			   ? remove_self(iq)
+			   : stanza_refuse(iq, EL_BAD_REQUEST);
+	if (name.n == 0 || password.n == 0)
+		return stanza_refuse(iq, EL_BAD_REQUEST);
+	if (jid_prep_local(iq->arena, name, &local) < 0 ||
+	    !str_eq(local, iq->from.local))
+		return stanza_refuse(iq, EL_NOT_ALLOWED);
+	if (password.n < o->password_min)
+		return stanza_refuse(iq, EL_NOT_ACCEPTABLE);
+	account_set_password(&jid, password, on_changed, iq);
+	return STANZA_DONE;
+}
+
+static void
+register_stop(struct mod *m)
+{
+	forget_addresses(mod_state(m));
+}
+
+/* ---- the table --------------------------------------------------------- */
+
+static const struct option options[] = {
+	OPT_BOOL("enabled", struct register_options, is_open, "false",
+	    "let anybody sign up before login"),
+	OPT_RATE("ip_rate", struct register_options, ip_rate, "3/1h",
+	    "accounts that one address may make (by worker)"),
+	OPT_UINT("password_min", struct register_options, password_min, "1", 1,
+	    1023, "bytes that a password must have"),
+	OPT_TEXT("instructions", struct register_options, instructions,
+	    "Choose a user name and a password for this server.", 1000,
+	    "what people who sign up are told"),
+	OPTIONS_END,
+};
+
+static const struct iq_route routes[] = {
+	{ IQ_GET, TO_SELF | TO_HOST, EL_REGISTER, on_get },
+	{ IQ_SET, TO_SELF | TO_HOST, EL_REGISTER, on_set },
+	ROUTES_END,
+};
+
+static const struct hook hooks[] = {
+	{ HOOK_STREAM_FEATURES, NORMAL, .features = on_features },
+	{ HOOK_STREAM_IQ, NORMAL, .stream_iq = on_stream_iq },
+	HOOKS_END,
+};
+
+static const struct feature features[] = {
+	{ TO_HOST | TO_ACCOUNT, STR_INIT("jabber:iq:register") },
+	FEATURES_END,
+};
+
+MODULE(register) = {
+	.summary = "let people sign up, change their password, and leave",
+	.options_size = sizeof(struct register_options),
+	.state_size = sizeof(struct registrar),
+	.options = options,
+	.hooks = hooks,
+	.iq = routes,
+	.features = features,
+	.stop = register_stop,
+};

@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Which messages are worth keeping for a client that is not there: XEP-0160
+ * section 3, with the hints of XEP-0334 and what clients expect today.
+ */
+#ifndef XEP_0160_OFFLINE_H
+#define XEP_0160_OFFLINE_H
+
+#include "xml/elem.h"
+
+/*
+ * True for chat and normal messages that say something: a body, a subject of
+ * one's own, an encrypted payload, a receipt, a reaction... False for errors,
+ * headlines, groupchat, for chat states alone, and where a hint forbids it.
+ */
+API bool offline_is_worth(const struct elem *message);
+
+#endif
