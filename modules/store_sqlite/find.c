@@ -179,17 +179,29 @@ sql_from(const struct query *q)
 	return "archive a INDEXED BY archive_id";
 }
 
+/* The numbers of the query's parameters; ids come last. */
+enum {
+	P_OWNER = 1,
+	P_LOW,
+	P_HIGH,
+	P_BARE,
+	P_RESOURCE,
+	P_MATCH,
+	P_LIMIT,
+	P_IDS
+};
+
 static const char *
 sql_ids(const struct query *q, struct arena *a)
 {
-	const char *sql = " AND a.id IN (";
+	const char *sql;
 	struct buf b = { 0 };
 
 	if (q->req->filter.id_count == 0)
 		return "";
-	buf_add_str(&b, str_c(sql));
+	buf_add_str(&b, STR(" AND a.id IN ("));
 	for (size_t i = 0; i < q->req->filter.id_count; i++)
-		buf_add_str(&b, i == 0 ? STR("?") : STR(",?"));
+		buf_printf(&b, "%s?%zu", i == 0 ? "" : ",", P_IDS + i);
 	buf_add_c(&b, ')');
 	sql = str_dup_c(a, buf_str(&b));
 	buf_fini(&b);
@@ -237,21 +249,17 @@ query_bind(const struct query *q, sqlite3_stmt *st, const struct range *r)
 {
 	if (st == NULL)
 		return;
-	sqlite3_bind_int64(st, 1, q->key);
-	bind_id(st, 2, &r->low);
-	bind_id(st, 3, &r->high);
+	sqlite3_bind_int64(st, P_OWNER, q->key);
+	bind_id(st, P_LOW, &r->low);
+	bind_id(st, P_HIGH, &r->high);
 	if (!str_is_none(q->bare))
-		bind_text(st, 4, q->bare);
+		bind_text(st, P_BARE, q->bare);
 	if (!str_is_none(q->resource))
-		bind_text(st, 5, q->resource);
+		bind_text(st, P_RESOURCE, q->resource);
 	if (!str_is_none(q->match))
-		bind_text(st, 6, q->match);
-	/* Numbered by SQLite after the highest before them. */
+		bind_text(st, P_MATCH, q->match);
 	for (size_t i = 0; i < q->req->filter.id_count; i++)
-		bind_id(st,
-		    sqlite3_bind_parameter_count(st) -
-			(int)q->req->filter.id_count + 1 + (int)i,
-		    &q->ids[i]);
+		bind_id(st, P_IDS + (int)i, &q->ids[i]);
 }
 
 static void
