@@ -188,7 +188,7 @@ enum {
 	P_RESOURCE,
 	P_MATCH,
 	P_LIMIT,
-	P_IDS
+	P_IDS,
 };
 
 static const char *
@@ -304,11 +304,12 @@ query_page(struct query *q, const struct range *r)
 	sqlite3_stmt *st;
 	int ret;
 
-	st = query_prepare(
-	    q, sql_make(q, COLUMNS,
-		   arena_printf(req->arena, " ORDER BY a.id%s LIMIT %zu",
-		       is_backwards ? " DESC" : "", limit + 1)));
+	st = query_prepare(q, sql_make(q, COLUMNS,
+				  is_backwards ? " ORDER BY a.id DESC LIMIT ?7"
+					       : " ORDER BY a.id LIMIT ?7"));
 	query_bind(q, st, r);
+	if (st != NULL)
+		sqlite3_bind_int64(st, P_LIMIT, (int64_t)limit + 1);
 	req->page.is_complete = true;
 	while ((ret = db_step(q->db, st)) > 0) {
 		if (n == limit) {
