@@ -15,7 +15,4 @@ json_t *cmd_args_of_object(struct arena *a, const struct cmd_def *def,
 json_t *cmd_args_of_words(struct arena *a, const struct cmd_def *def,
     const json_t *words, bool *is_usage_r, const char **why_r);
 
-/* Is the argument's value to be kept out of the log? */
-bool cmd_arg_is_secret(const struct command_arg *arg);
-
 #endif

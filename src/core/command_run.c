@@ -219,6 +219,7 @@ args_of(struct arena *a, const struct cmd_call *call, struct cmd_def *def,
 	if (args == NULL) {
 		o->what = is_usage ? CMD_USAGE : CMD_REFUSED;
 		o->kind = CMD_BAD_ARG;
+		o->given = json_array_size(call->args);
 	}
 	return args;
 }

@@ -65,6 +65,7 @@ struct cmd_outcome {
 	unsigned version;	   /* of the API that was asked for */
 	enum cmd_error kind;
 	int code;
+	size_t given;	  /* words, for CMD_USAGE */
 	const char *text; /* or NULL */
 	const json_t *value;
 };
@@ -79,6 +80,9 @@ struct cmd_call {
 	bool is_words;
 	const char *origin; /* for the log: "ctl", "api admin@localhost" */
 };
+
+/* Is the argument's value to be kept out of sight? */
+bool cmd_arg_is_secret(const struct command_arg *arg);
 
 /* Calls back exactly once on this loop, perhaps at once; at 60 s at last. */
 void cmd_start(const struct cmd_call *call, cmd_done_fn *done, void *ctx);
