@@ -225,26 +225,34 @@ name_beside(struct arena *a, const char *file, const char *name)
 	return arena_printf(a, "%.*s%s", (int)n, file, name);
 }
 
+/* Is this the leaf's key? Takes it over, in any case. */
+static bool
+key_fits(struct pem *pem, EVP_PKEY *key)
+{
+	EVP_PKEY_free(pem->key);
+	pem->key = key;
+	return key != NULL && X509_check_private_key(pem->leaf, key) == 1;
+}
+
 /* Finds the leaf's key in the files beside, if it is not in the same. */
 static int
 key_find(struct arena *a, const char *file, struct pem *pem, const char **why_r)
 {
 	static const char *const names[] = { ".key", "privkey.pem" };
+	bool has_other = pem->key != NULL;
 
-	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
-		if (pem->key != NULL &&
-		    X509_check_private_key(pem->leaf, pem->key) == 1)
-			return 0;
-		EVP_PKEY_free(pem->key);
-		pem->key = key_read(name_beside(a, file, names[i]));
-	}
-	if (pem->key == NULL)
-		*why_r = "no key in it or beside it";
-	else if (X509_check_private_key(pem->leaf, pem->key) != 1)
-		*why_r = "the key is of another certificate";
-	else
+	if (has_other && X509_check_private_key(pem->leaf, pem->key) == 1)
 		return 0;
+	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+		EVP_PKEY *key = key_read(name_beside(a, file, names[i]));
+
+		if (key_fits(pem, key))
+			return 0;
+		has_other = has_other || key != NULL;
+	}
 	ERR_clear_error();
+	*why_r = has_other ? "the key is of another certificate"
+			   : "no key in it or beside it";
 	/* A chain's file, beside the leaf's. */
 	return X509_check_ca(pem->leaf) > 0 ? ERR_ABSENT : ERR_TLS;
 }
