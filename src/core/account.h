@@ -9,6 +9,7 @@
 #define CORE_ACCOUNT_H
 
 #include "base/list.h"
+#include "core/hold.h"
 #include "core/stanza.h"
 #include "net/loop.h"
 
@@ -24,6 +25,21 @@ enum account_state {
 	ACCOUNT_ABSENT, /* there is no such account */
 };
 
+/*
+ * Stanzas that come to an account, or leave it, one after the other: what
+ * follows a stanza that is held waits behind it. Of the core.
+ */
+struct lane {
+	struct account *acct;
+	struct hold hold;
+	struct list waiting; /* stanzas */
+	unsigned count;	     /* of them */
+	bool is_running;
+	/* What is done with each, and what with one that goes on. */
+	enum verdict (*first)(struct account *acct, struct stanza *st);
+	enum verdict (*next)(struct account *acct, struct stanza *st);
+};
+
 struct account {
 	struct jid jid; /* bare; the text is the account's own */
 	struct host *host;
@@ -31,14 +47,20 @@ struct account {
 	struct list sessions; /* of struct session, bound or detached */
 	struct roster *roster; /* loaded with the account */
 	struct spool *spool;   /* what is kept for it; of spool.c */
-	struct list waiting;  /* stanzas, while loading or behind a held one */
-	struct list loaders;  /* who waits for the load */
-	unsigned pins;        /* keeps it in memory */
-	unsigned loads;       /* loads under way */
-	void **slots;         /* modules' state, by module index */
-	struct timer idle;
+	void **slots;	       /* modules' state, by module index */
+	unsigned pins;	       /* keeps it in memory */
 	bool is_banned;
 	bool is_deleted; /* waits for its pins to go */
+
+	/* Of account.c and lane.c. */
+	struct lane in, out;
+	struct list loaders; /* who waits for the load */
+	unsigned loads;	     /* loads under way */
+	int load_err;
+	bool is_made; /* it was created while it was being looked up */
+	struct list idle; /* among those that may be dropped */
+	uint64_t used;	  /* loop_now() when it became idle */
+	struct str last_status; /* of its last unavailable presence; heap */
 };
 
 API struct loop *account_home(struct str bare);
@@ -82,9 +104,10 @@ API struct session *account_session(
 
 /*
  * Creates an account with the password's keys; deletes one with everything
- * it owns, after its sessions were closed. From any loop; `done` is called
- * on the loop that asked. ERR_EXISTS, ERR_ABSENT, ERR_INVALID (the name or
- * the password is not allowed), ERR_STORE.
+ * it owns. From any loop; `done` is called on the loop that asked, in a later
+ * turn; after a removal that is just before the account's sessions are closed.
+ * ERR_EXISTS, ERR_ABSENT, ERR_INVALID (the name or the password is not
+ * allowed), ERR_STORE.
  */
 typedef void account_done_fn(void *ctx, int err);
 API void account_register(const struct jid *bare, struct str password,

@@ -18,9 +18,17 @@ struct host;
 API void router_send(struct stanza *st);
 
 /*
+ * Who takes stanzas for domains that are not ours (federation, components):
+ * it takes them over, from any loop. Without one they get
+ * remote-server-not-found. Before the loops run.
+ */
+void router_set_remote(void (*send)(struct stanza *st));
+
+/*
  * Sends an iq (get or set, without id: one is made) and calls back on this
  * loop with the answer (a result or an error; the callee's to free), or with
- * NULL after `timeout_ms`.
+ * NULL after `timeout_ms` (in a later turn when too many are under way). An
+ * answer counts only if it comes from where the iq went.
  */
 typedef void iq_answer_fn(void *ctx, struct stanza *answer);
 API void iq_send(struct stanza *iq, uint64_t timeout_ms,

@@ -12,6 +12,7 @@
 #include "xml/elem.h"
 
 struct loop;
+struct session;
 
 enum stanza_kind {
 	STANZA_MESSAGE = 1,
@@ -86,10 +87,12 @@ struct stanza {
 	bool is_private;     /* not to be copied to other sessions */
 	struct str spool_key; /* its key in the spool, or none */
 
+	bool is_rerouted; /* for no session any more: to the others */
+	/* During HOOK_MESSAGE_ROUTED: the first session that gets it. */
+	struct session *chosen;
+
 	/* Of the core: where it waits. */
 	struct list node;
-	void (*resume)(struct stanza *st, enum verdict v);
-	void *resume_ctx;
 	uint16_t stage;
 };
 
@@ -149,7 +152,9 @@ API enum verdict stanza_reply(struct stanza *st);
 
 /*
  * A stanza that was HELD goes on: PASS continues with the next hook or the
- * router's error; DONE means the caller has answered or freed it already.
+ * router's error; DONE means the caller has answered or freed it already (only
+ * the pointer is looked at then). On the loop where it was held, and never
+ * before the handler has returned HELD.
  */
 API void stanza_resume(struct stanza *st, enum verdict v);
 

@@ -1,0 +1,236 @@
+/* SPDX-License-Identifier: MIT */
+/* What becomes of a stanza at its recipient's home: RFC 6121 section 8.5. */
+#include "core/account_impl.h"
+#include "core/hooks.h"
+#include "core/iq_impl.h"
+#include "core/journey.h"
+#include "core/presence.h"
+#include "xml/writer.h"
+
+/* Messages ------------------------------------------------------------------- */
+
+/* Those that get what is sent to the bare JID; how many. */
+static size_t
+choose_all(struct account *acct, struct arena *a, struct session ***chosen_r)
+{
+	struct session *s;
+	size_t n = 0;
+
+	LIST_EACH(s, &acct->sessions, struct session, node)
+	n += session_is_available(s) && s->priority >= 0;
+	if (n == 0)
+		return 0;
+	*chosen_r = arena_alloc(a, n * sizeof(**chosen_r));
+	n = 0;
+	LIST_EACH(s, &acct->sessions, struct session, node)
+	if (session_is_available(s) && s->priority >= 0)
+		(*chosen_r)[n++] = s;
+	return n;
+}
+
+static enum verdict
+send_to(
+    struct account *acct, struct stanza *st, struct session **chosen, size_t n)
+{
+	struct buf buf = { 0 };
+	struct wire *w;
+
+	st->chosen = chosen[0];
+	if (hook_stanza(HOOK_MESSAGE_ROUTED, acct->host, st) != STANZA_PASS)
+		return STANZA_DONE;
+	st->chosen = NULL;
+	if (n == 1) {
+		session_send(chosen[0], st);
+		return STANZA_DONE;
+	}
+	xml_write(&buf, st->root, XML_IN_STREAM);
+	w = wire_new(buf_str(&buf));
+	buf_fini(&buf);
+	for (size_t i = 0; i < n; i++)
+		session_send_wire(chosen[i], w, st);
+	wire_unref(&w);
+	stanza_free(&st);
+	return STANZA_DONE;
+}
+
+/* No session takes it. */
+static enum verdict
+step_offline(struct account *acct, struct stanza *st)
+{
+	enum verdict v;
+
+	acct->in.next = step_offline;
+	v = hook_stanza(HOOK_MESSAGE_OFFLINE, acct->host, st);
+	if (v == STANZA_PASS)
+		return stanza_refuse(st, EL_SERVICE_UNAVAILABLE);
+	return v;
+}
+
+/*
+ * To all sessions that want to be disturbed, which is one of the ways that
+ * the RFC allows, and the one that users of several devices expect.
+ */
+static enum verdict
+message_to_bare(struct account *acct, struct stanza *st)
+{
+	struct session **chosen;
+	size_t n;
+
+	switch (st->type) {
+	case MESSAGE_GROUPCHAT:
+		return stanza_refuse(st, EL_SERVICE_UNAVAILABLE);
+	case MESSAGE_ERROR:
+		stanza_free(&st);
+		return STANZA_DONE;
+	default:
+		break;
+	}
+	n = choose_all(acct, st->arena, &chosen);
+	if (n > 0)
+		return send_to(acct, st, chosen, n);
+	if (st->type == MESSAGE_HEADLINE) {
+		stanza_free(&st);
+		return STANZA_DONE;
+	}
+	return step_offline(acct, st);
+}
+
+static enum verdict
+message_arrived(struct account *acct, struct stanza *st)
+{
+	struct session *s = NULL;
+
+	if (!jid_is_bare(&st->to) && !st->is_rerouted)
+		s = account_session(acct, st->to.resource);
+	if (s != NULL)
+		return send_to(acct, st, &s, 1);
+	if (jid_is_bare(&st->to) || st->type & (MESSAGE_CHAT | MESSAGE_NORMAL))
+		return message_to_bare(acct, st);
+	/* A room learns so that its occupant is gone. */
+	if (st->type == MESSAGE_GROUPCHAT)
+		return stanza_refuse(st, EL_SERVICE_UNAVAILABLE);
+	stanza_free(&st);
+	return STANZA_DONE;
+}
+
+static enum verdict
+step_message(struct account *acct, struct stanza *st)
+{
+	enum verdict v;
+
+	acct->in.next = step_message;
+	v = hook_stanza(HOOK_MESSAGE_DELIVER, acct->host, st);
+	return v == STANZA_PASS ? message_arrived(acct, st) : v;
+}
+
+void
+deliver_again(struct account *acct, struct stanza *st)
+{
+	st->is_rerouted = true;
+	lane_put(&acct->in, st);
+}
+
+/* Iqs ------------------------------------------------------------------------- */
+
+static enum verdict
+step_iq_route(struct account *acct, struct stanza *st)
+{
+	enum iq_where where = TO_ACCOUNT;
+	enum verdict v;
+
+	acct->in.next = step_iq_route;
+	if (jid_eq_bare(&st->from, &acct->jid))
+		where = TO_SELF;
+	v = iq_route_run(acct->host, where, st);
+	if (v == STANZA_PASS)
+		return stanza_refuse(st, EL_SERVICE_UNAVAILABLE);
+	return v;
+}
+
+/* On the account's behalf, by the server. */
+static enum verdict
+iq_to_bare(struct account *acct, struct stanza *st)
+{
+	if (st->type & (IQ_GET | IQ_SET))
+		return step_iq_route(acct, st);
+	iq_answered(st);
+	return STANZA_DONE;
+}
+
+static enum verdict
+iq_to_full(struct account *acct, struct stanza *st)
+{
+	struct session *s = account_session(acct, st->to.resource);
+	bool is_request = st->type & (IQ_GET | IQ_SET);
+
+	/* Only the server may push: clients tend to believe it. */
+	if (is_request && !jid_is_none(&st->from) &&
+	    elem_name(stanza_payload(st)) == EL_ROSTER)
+		return stanza_refuse(st, EL_FORBIDDEN);
+	if (s != NULL)
+		session_send(s, st);
+	else if (is_request)
+		stanza_refuse(st, EL_SERVICE_UNAVAILABLE);
+	else
+		stanza_free(&st);
+	return STANZA_DONE;
+}
+
+static enum verdict
+step_iq(struct account *acct, struct stanza *st)
+{
+	enum verdict v;
+
+	acct->in.next = step_iq;
+	v = hook_stanza(HOOK_IQ_DELIVER, acct->host, st);
+	if (v != STANZA_PASS)
+		return v;
+	return jid_is_bare(&st->to) ? iq_to_bare(acct, st)
+				    : iq_to_full(acct, st);
+}
+
+/* ----------------------------------------------------------------------------- */
+
+static enum verdict
+step_presence(struct account *acct, struct stanza *st)
+{
+	enum verdict v;
+
+	acct->in.next = step_presence;
+	v = hook_stanza(HOOK_PRESENCE_DELIVER, acct->host, st);
+	return v == STANZA_PASS ? presence_arrived(acct, st) : v;
+}
+
+/* Section 8.5.1: there is no such account. */
+static enum verdict
+no_account(struct stanza *st)
+{
+	if (st->kind == STANZA_PRESENCE) {
+		presence_nobody(st);
+		return STANZA_DONE;
+	}
+	if (st->type & MESSAGE_HEADLINE) {
+		stanza_free(&st);
+		return STANZA_DONE;
+	}
+	return stanza_refuse(st, EL_SERVICE_UNAVAILABLE);
+}
+
+enum verdict
+deliver_first(struct account *acct, struct stanza *st)
+{
+	if (acct->state != ACCOUNT_READY || acct->is_deleted)
+		return no_account(st);
+	switch (st->kind) {
+	case STANZA_MESSAGE:
+		if (st->is_rerouted)
+			return message_arrived(acct, st);
+		return step_message(acct, st);
+	case STANZA_PRESENCE:
+		return step_presence(acct, st);
+	case STANZA_IQ:
+		return step_iq(acct, st);
+	}
+	stanza_free(&st);
+	return STANZA_DONE;
+}

@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Rosters from the inside. An account's roster is changed in memory at once
+ * and in the store right after; what depends on the change (results, pushes,
+ * subscription stanzas) waits until it is durable.
+ */
+#ifndef CORE_ROSTER_IMPL_H
+#define CORE_ROSTER_IMPL_H
+
+#include "base/map.h"
+#include "core/roster.h"
+#include "core/session.h"
+
+/* Changes remembered for clients that know an older version. */
+#define ROSTER_LOG 64
+#define ROSTER_NAME_MAX 1023
+#define ROSTER_GROUPS_MAX 64
+/* Requests whose XML is longer are kept without what is in them. */
+#define ROSTER_REQUEST_MAX (64 * 1024)
+
+/* One block of memory, texts included. */
+struct roster_entry {
+	struct roster_item item;
+	uint64_t change; /* number of the change that made it */
+	bool is_deaf;	 /* it answered our presence with an error */
+	char text[];
+};
+
+struct roster {
+	struct map map; /* by JID, of struct roster_entry */
+	size_t count;	/* of those that are in the roster */
+	uint64_t version;
+	char instance[24]; /* of this series of versions; "" until loaded */
+	/* The latest changes that clients see, by version modulo its size. */
+	struct str log[ROSTER_LOG]; /* JIDs; heap */
+	uint64_t log_first;	    /* the oldest version that is in it */
+	uint64_t changes;
+};
+
+/* Loads it, holding the account's load. Frees it. */
+void roster_load(struct account *acct);
+void roster_free(struct roster **r);
+
+struct roster_entry *roster_entry(const struct account *acct, struct str bare);
+
+/* roster_item.c: items and their forms. */
+
+struct roster_entry *roster_entry_new(const struct roster_item *item);
+struct roster_item roster_item_copy(
+    struct arena *a, const struct roster_item *item);
+/* As clients see it, below `query`. */
+void roster_item_add(struct elem *query, const struct roster_item *item);
+/* As the store keeps it, and back: ERR_INVALID if it cannot be read. */
+struct str roster_item_text(struct arena *a, const struct roster_item *item);
+int roster_item_parse(
+    struct arena *a, struct str text, struct roster_item *item_r);
+/*
+ * A client's <item/> of a roster set: address, name and groups. *condition_r
+ * says what is wrong with it.
+ */
+int roster_item_of(struct arena *a, const struct elem *e,
+    struct roster_item *item_r, enum qname *condition_r);
+/* Is there anything about this contact that must be kept? */
+bool roster_item_is_void(const struct roster_item *item);
+
+/*
+ * roster_change.c. Makes `next` the truth about its contact. When that is
+ * durable (or has failed: then the change is taken back), `done` is called,
+ * and the sessions that are interested get a push. ERR_LIMIT when the roster
+ * is full; then nothing happens.
+ */
+int roster_change(struct account *acct, const struct roster_item *next,
+    account_done_fn *done, void *ctx);
+/* The version as clients see it. */
+struct str roster_version(
+    struct arena *a, const struct roster *r, uint64_t version);
+/* Sends a session what has changed since a version; false: not known. */
+bool roster_catch_up(struct session *s, struct str version);
+
+#endif

@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: MIT */
+/* Of the core alone: stanzas as they come from our own clients. */
+#ifndef CORE_STANZA_IMPL_H
+#define CORE_STANZA_IMPL_H
+
+#include "core/stanza.h"
+
+/* As stanza_of(), from a sender that is known: what it says is overwritten. */
+int stanza_of_session(struct elem *root, const struct jid *from,
+    struct stanza **st_r, enum qname *condition_r);
+
+#endif
