@@ -56,18 +56,35 @@ on_accepted(void *ctx, struct conn *c)
 
 	*own = c;
 	conn_set_owner(c, &events, own);
+	pthread_mutex_lock(&accepted.lock);
 	by_loop[loop_index(loop_self())]++;
 	addr_ip(conn_peer(c), last_peer);
 	last_port = addr_port(conn_peer(c));
 	last_is_tls = conn_is_tls(c);
 	last = c;
+	pthread_mutex_unlock(&accepted.lock);
 	gate_add(&accepted, 1);
+}
+
+/* What the last `accepted` saw. */
+static void
+last_check(const char *ip, uint16_t port, bool is_tls)
+{
+	pthread_mutex_lock(&accepted.lock);
+	assert_string_equal(last_peer, ip);
+	if (port != 0)
+		assert_int_equal(last_port, port);
+	assert_int_equal(last_is_tls, is_tls);
+	pthread_mutex_unlock(&accepted.lock);
 }
 
 static void
 gates_reset(void)
 {
-	accepted.count = closed.count = bytes.count = 0;
+	struct gate *gates[] = { &accepted, &closed, &bytes };
+
+	for (size_t i = 0; i < ARRAY_LEN(gates); i++)
+		gate_add(gates[i], -gate_count(gates[i]));
 }
 
 static struct listener_config
@@ -217,7 +234,7 @@ test_options(void **state)
 	gates_reset();
 	fd = dial("127.0.0.1", port);
 	gate_wait(&accepted, 1);
-	assert_string_equal(last_peer, "127.0.0.1");
+	last_check("127.0.0.1", 0, false);
 	on_loop(loop_index(last->loop), options_check, &port);
 	close(fd);
 	gate_wait(&closed, 1);
@@ -258,7 +275,7 @@ ping_by(const char *ip, uint16_t port)
 
 	assert_true(fd >= 0);
 	ping(fd);
-	assert_string_equal(last_peer, ip);
+	last_check(ip, 0, false);
 	close(fd);
 }
 
@@ -330,15 +347,14 @@ test_proxy(void **state)
 	send_text(fd, "192.0.2.8 4321 5222\r\nhello");
 	assert_int_equal(recv(fd, text, 5, MSG_WAITALL), 5);
 	assert_memory_equal(text, "hello", 5);
-	assert_string_equal(last_peer, "192.0.2.7");
-	assert_int_equal(last_port, 4321);
+	last_check("192.0.2.7", 4321, false);
 	ping(fd);
 	close(fd);
 
 	fd = dial("127.0.0.1", port);
 	send_text(fd, "PROXY UNKNOWN\r\n");
 	ping(fd);
-	assert_string_equal(last_peer, "127.0.0.1");
+	last_check("127.0.0.1", 0, false);
 	close(fd);
 
 	gates_reset();
@@ -361,7 +377,7 @@ test_proxy_untrusted(void **state)
 	gates_reset();
 	send_text(fd, "PROXY UNKNOWN\r\n");
 	assert_int_equal(recv(fd, text, 15, MSG_WAITALL), 15);
-	assert_string_equal(last_peer, "127.0.0.1");
+	last_check("127.0.0.1", 0, false);
 	close(fd);
 	listener_close(&l);
 }
@@ -381,7 +397,6 @@ tls_ping(int fd)
 	assert_int_equal(SSL_write(ssl, "ping", 4), 4);
 	assert_int_equal(SSL_read(ssl, text, 4), 4);
 	assert_memory_equal(text, "ping", 4);
-	assert_true(last_is_tls);
 	SSL_shutdown(ssl);
 	SSL_free(ssl);
 }
@@ -398,6 +413,7 @@ test_direct_tls(void **state)
 	l = open_with(&cfg, &port);
 	fd = dial("127.0.0.1", port);
 	tls_ping(fd);
+	last_check("127.0.0.1", 0, true);
 	close(fd);
 	listener_close(&l);
 
@@ -405,7 +421,7 @@ test_direct_tls(void **state)
 	fd = dial("127.0.0.1", port);
 	send_text(fd, "PROXY TCP6 2001:db8::7 2001:db8::8 1 2\r\n");
 	tls_ping(fd);
-	assert_string_equal(last_peer, "2001:db8::7");
+	last_check("2001:db8::7", 1, true);
 	close(fd);
 	listener_close(&l);
 }
