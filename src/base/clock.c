@@ -37,11 +37,12 @@ clock_real_us(void)
 static int64_t
 days_of(int64_t year, int64_t month, int64_t day)
 {
-	int64_t y = month > 2 ? year : year - 1;
+	/* 400 years later, when the calendar is the same: never negative. */
+	int64_t y = (month > 2 ? year : year - 1) + 400;
 	int64_t m = month > 2 ? month - 3 : month + 9; /* from March */
 
 	return 365 * y + y / 4 - y / 100 + y / 400 + (153 * m + 2) / 5 + day -
-	       1 - 719468;
+	       1 - 719468 - 146097;
 }
 
 static bool

@@ -261,7 +261,8 @@ jid_prep_domain(struct arena *a, struct str text, struct str *part_r)
 		*part_r = text;
 		return 0;
 	}
-	if (text.n == 0 || !is_fit_for_libraries(text))
+	if (text.n == 0 || text.p[text.n - 1] == '.' ||
+	    !is_fit_for_libraries(text))
 		return ERR_INVALID;
 	text = lower_case(a, text);
 	if (is_plain_domain(text) && !has_alabel(text)) {

@@ -13,6 +13,7 @@
 #define POSITION_MAX (1 << 30)
 /* Looking at bytes again and again is bounded too: this often on average. */
 #define RESCANS_MAX 128
+#define RESCANS_FREE (1 << 20)
 
 static _Thread_local struct parser *pool[POOL_MAX];
 static _Thread_local unsigned pooled;
@@ -48,6 +49,16 @@ position(const struct parser *p)
 {
 	return (uint64_t)XML_GetCurrentByteIndex(p->expat) +
 	       (uint64_t)XML_GetCurrentByteCount(p->expat);
+}
+
+/* Is what ends here longer than it may be? Then it is refused. */
+static bool
+refuse_length(struct parser *p)
+{
+	if (p->is_priming || position(p) - p->boundary <= p->limits->bytes)
+		return false;
+	refuse(p, XML_TOO_BIG);
+	return true;
 }
 
 static void
@@ -177,6 +188,8 @@ on_header(struct parser *p, const char *name, const char **attrs, size_t count)
 	struct arena *a;
 	struct elem *root;
 
+	if (refuse_length(p))
+		return;
 	p->depth = 1;
 	set_boundary(p);
 	if (p->is_priming)
@@ -255,6 +268,8 @@ on_stanza(struct parser *p)
 {
 	struct elem *stanza = p->root;
 
+	if (refuse_length(p))
+		return;
 	p->elements = 0;
 	p->at = NULL;
 	set_boundary(p);
@@ -574,10 +589,20 @@ check_before(struct parser *p)
 	uint64_t limit = p->limits->bytes;
 
 	p->rescans += p->fed - MIN(consumed(p), p->fed);
-	if (p->cut == CUT_NOT && (p->fed - p->boundary > limit ||
-				     p->rescans > limit * RESCANS_MAX)) {
+	if (p->fed - p->boundary > limit ||
+	    p->rescans > MAX(limit * RESCANS_MAX, RESCANS_FREE))
 		p->error = XML_TOO_BIG;
-		p->cut = CUT_REFUSED;
+}
+
+/* Whatever it was told, expat guesses UTF-16 by a document's first bytes. */
+static void
+check_encoding(struct parser *p, const char *bytes, size_t n)
+{
+	for (size_t i = 0; i < n && p->fed + i < 2; i++) {
+		unsigned char c = (unsigned char)bytes[i];
+
+		if (c == 0 || c >= 0xfe)
+			p->error = XML_BAD_ENCODING;
 	}
 }
 
@@ -589,8 +614,11 @@ parser_run(struct parser *p, const char *bytes, size_t n, size_t *used_r)
 
 	*used_r = 0;
 	check_before(p);
-	if (p->cut != CUT_NOT)
+	check_encoding(p, bytes, n);
+	if (p->error != XML_FINE) {
+		p->cut = CUT_REFUSED;
 		return;
+	}
 	/* Never more than one byte past the limit. */
 	room = MIN(limit - (p->fed - p->boundary) + 1, INT32_MAX / 4);
 	n = (size_t)MIN((uint64_t)n, room);

@@ -171,7 +171,7 @@ xml_parse(struct arena *a, struct str text, const struct xml_limits *limits,
 	if (error == XML_FINE && text.n > 0 && p->cut == CUT_NOT)
 		error = XML_TOO_BIG;
 	else if (error == XML_FINE &&
-		 (text.n > 0 ||
+		 (text.n > 0 || root == NULL ||
 		     (p->cut != CUT_END && !parser_is_at_boundary(p))))
 		error = XML_NOT_WELL_FORMED;
 	p->arena = NULL; /* it is the caller's */
