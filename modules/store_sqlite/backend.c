@@ -85,7 +85,7 @@ backend_open(
 
 	db_path = xstrdup(path);
 	readers_start(path);
-	writer_start(&db);
+	writer_start(&db, path);
 	return 0;
 }
 

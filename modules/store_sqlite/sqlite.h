@@ -115,11 +115,19 @@ struct str search_query(struct arena *a, int64_t owner, struct str text);
 /* ---- threads ----------------------------------------------------------- */
 
 /* `db` becomes the writer's. */
-void writer_start(const struct db *db);
+void writer_start(const struct db *db, const char *path);
 /* Takes all of the list. From any thread. */
 void writer_push(struct list *reqs);
 /* Carries out what is queued, and ends the thread. */
 void writer_stop(void);
+
+/*
+ * For the writer: watches its commits, and is to be asked between them. To
+ * be stopped before the writer's connection is closed.
+ */
+void checkpoint_start(struct db *db, const char *path);
+void checkpoint_consider(struct db *db);
+void checkpoint_stop(void);
 
 /* Threads start with the first read. */
 void readers_start(const char *path);

@@ -11,10 +11,17 @@
 #include <signal.h>
 #include <time.h>
 
-/* The longest that a slice keeps a group waiting, but for its commit. */
+/*
+ * How long a slice with its commit may keep a group waiting. The part before
+ * the commit adapts to that, and has its own bound.
+ */
 #define SLICE_MS 10
+#define SLICE_PART_MS 5
 /* The search index is brought up to date when nothing came for so long. */
 #define IDLE_MS 1000
+/* If nothing ever stops coming: from so many rows on, a slice now and then. */
+#define BACKLOG_ROWS 20000
+#define BACKLOG_MS 100
 /* After a slice failed (a full disk). */
 #define RETRY_MS 30000
 
@@ -30,7 +37,8 @@ static struct {
 	struct list searches; /* wait for the index, then go to a reader */
 	struct list expiries;
 	uint64_t rest_until; /* clock_mono(): no slices of our own before */
-	bool is_lazy;	     /* commits need not reach the disk */
+	uint64_t slice_ms;
+	bool is_lazy; /* commits need not reach the disk */
 } writer = { .lock = PTHREAD_MUTEX_INITIALIZER };
 
 /* ---- one request ------------------------------------------------------- */
@@ -236,14 +244,19 @@ answer_first(struct list *reqs, int err)
 static int
 slice_run(int (*slice)(uint64_t until))
 {
+	uint64_t start = clock_mono();
 	int ret = begin(true), err;
 
 	if (ret < 0)
 		return ret;
-	ret = slice(clock_mono() + SLICE_MS);
+	ret = slice(start + writer.slice_ms);
 	err = ret >= 0 ? run("COMMIT") : ret;
 	if (err < 0)
 		rollback();
+	if (clock_mono() - start > SLICE_MS)
+		writer.slice_ms = MAX(writer.slice_ms / 2, 1);
+	else
+		writer.slice_ms = MIN(writer.slice_ms + 1, SLICE_PART_MS);
 	return err < 0 ? err : ret;
 }
 
@@ -322,6 +335,22 @@ has_own_work(void)
 	       writer.db.index_high < writer.db.seq_high;
 }
 
+/* Should our own work have its turn now? */
+static bool
+is_own_time(bool is_idle)
+{
+	uint64_t now = clock_mono();
+
+	if (now < writer.rest_until)
+		return false;
+	if (is_idle || writer.db.has_dead)
+		return has_own_work();
+	if (writer.db.seq_high - writer.db.index_high < BACKLOG_ROWS)
+		return false;
+	writer.rest_until = now + BACKLOG_MS;
+	return true;
+}
+
 /* One slice, so that searches, retention and clearing take turns. */
 static void
 slice_next(bool is_idle)
@@ -334,8 +363,7 @@ slice_next(bool is_idle)
 		run_searches();
 	else if (!list_is_empty(&writer.expiries))
 		run_expiry();
-	else if (clock_mono() >= writer.rest_until &&
-		 (writer.db.has_dead || (is_idle && has_own_work())))
+	else if (is_own_time(is_idle))
 		run_own();
 }
 
@@ -395,20 +423,21 @@ writer_main(void *arg)
 		if (!list_is_empty(&group))
 			group_run(&group);
 		slice_next(is_idle);
+		checkpoint_consider(&writer.db);
 	}
 
 	while (!list_is_empty(&writer.searches))
 		answer_first(&writer.searches, ERR_CLOSED);
 	while (!list_is_empty(&writer.expiries))
 		answer_first(&writer.expiries, ERR_CLOSED);
-	db_exec(&writer.db, "PRAGMA optimize");
+	checkpoint_stop();
 	db_close(&writer.db);
 	arena_thread_done();
 	return NULL;
 }
 
 void
-writer_start(const struct db *db)
+writer_start(const struct db *db, const char *path)
 {
 	pthread_condattr_t attr;
 	sigset_t all, old;
@@ -425,6 +454,8 @@ writer_start(const struct db *db)
 	writer.is_ending = false;
 	writer.is_lazy = false;
 	writer.rest_until = 0;
+	writer.slice_ms = SLICE_PART_MS;
+	checkpoint_start(&writer.db, path);
 
 	/* Signals are for the main thread. */
 	sigfillset(&all);
