@@ -1,0 +1,228 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * XEP-0280: Message Carbons. What one device of an account sends or gets,
+ * its other devices see as well. Section 6.1 whole: errors too, when they
+ * answer a message that was copied.
+ */
+#include "core/module.h"
+
+/* Ids of messages that were copied when sent, for errors that come back. */
+#define REMEMBERED 32
+
+struct carbons {
+	bool is_on;
+};
+
+struct sent {
+	uint64_t id[REMEMBERED];
+	unsigned next;
+};
+
+/* ---- which messages ---------------------------------------------------- */
+
+static bool
+is_from_room(const struct stanza *st)
+{
+	struct elem *x = elem_child(st->root, EL_MUC_USER);
+
+	return x != NULL && elem_child(x, EL_MUC_USER_INVITE) == NULL &&
+	       elem_child(x, EL_MUC_USER_DECLINE) == NULL;
+}
+
+static bool
+has_im_payload(const struct elem *message)
+{
+	return elem_child_in(message, NS_RECEIPTS) != NULL ||
+	       elem_child_in(message, NS_CHATSTATES) != NULL ||
+	       elem_child_in(message, NS_MARKERS) != NULL ||
+	       elem_child(message, EL_CONFERENCE) != NULL ||
+	       elem_child(message, EL_MUC_USER) != NULL;
+}
+
+/* Section 6.1, but for errors. */
+static bool
+is_eligible(const struct stanza *st)
+{
+	if (elem_child(st->root, EL_CARBONS_PRIVATE) != NULL)
+		return false;
+	switch (st->type) {
+	case MESSAGE_CHAT:
+		return true;
+	case MESSAGE_NORMAL:
+		return elem_child(st->root, EL_BODY) != NULL ||
+		       has_im_payload(st->root);
+	default:
+		return false;
+	}
+}
+
+/* What is told of a message to recognise an error that answers it. */
+static uint64_t
+mark_of(struct str id, const struct jid *peer)
+{
+	return id.n == 0 ? 0 : (str_hash(id) ^ str_hash(peer->bare)) | 1;
+}
+
+static void
+remember(struct mod *m, struct account *acct, const struct stanza *st)
+{
+	struct sent *sent = account_slot(acct, m);
+	uint64_t mark = mark_of(stanza_id(st), &st->to);
+
+	if (mark != 0)
+		sent->id[sent->next++ % REMEMBERED] = mark;
+}
+
+static bool
+is_remembered(struct mod *m, struct account *acct, const struct stanza *st)
+{
+	const struct sent *sent = account_slot_peek(acct, m);
+	uint64_t mark = mark_of(stanza_id(st), &st->from);
+
+	for (unsigned i = 0; sent != NULL && mark != 0 && i < REMEMBERED; i++)
+		if (sent->id[i] == mark)
+			return true;
+	return false;
+}
+
+/* ---- copies ------------------------------------------------------------ */
+
+static bool
+is_on(struct mod *m, const struct session *s)
+{
+	const struct carbons *c = session_slot_peek(s, m);
+
+	return c != NULL && c->is_on && !s->is_closing;
+}
+
+static void
+send_copy(struct session *s, const struct stanza *st, enum qname direction)
+{
+	struct stanza *copy = stanza_new(EL_MESSAGE);
+	struct elem *e;
+
+	stanza_set_from(copy, &s->account->jid);
+	stanza_set_to(copy, &s->jid);
+	stanza_set_type(copy, st->type);
+	copy->is_carbon = true;
+	e = elem_add(copy->root, direction);
+	e = elem_add(e, EL_FORWARDED);
+	elem_add_copy(e, st->root);
+	session_send(s, copy);
+}
+
+/* By another device of the account, and not to the account as a whole. */
+static enum verdict
+on_sent(struct mod *m, struct stanza *st)
+{
+	struct account *acct = account_peek(st->from.bare);
+	bool is_copied = false;
+	struct session *s;
+
+	if (acct == NULL || !is_eligible(st) ||
+	    (jid_is_bare(&st->to) && str_eq(st->to.bare, acct->jid.bare)))
+		return STANZA_PASS;
+	LIST_EACH(s, &acct->sessions, struct session, node)
+	{
+		if (!is_on(m, s) || str_eq(s->jid.full, st->from.full) ||
+		    str_eq(s->jid.full, st->to.full))
+			continue;
+		send_copy(s, st, EL_CARBONS_SENT);
+		is_copied = true;
+	}
+	if (is_copied)
+		remember(m, acct, st);
+	return STANZA_PASS;
+}
+
+/* Did the session get the message itself (RFC 6121 section 8.5)? */
+static bool
+has_it(const struct session *s, const struct stanza *st)
+{
+	if (s == st->chosen)
+		return true;
+	if (str_eq(st->chosen->jid.resource, st->to.resource))
+		return false;
+	return session_is_available(s) && s->priority >= 0;
+}
+
+static enum verdict
+on_routed(struct mod *m, struct stanza *st)
+{
+	struct account *acct = st->chosen->account;
+	struct session *s;
+
+	/*
+	 * What a device sends to another of its own was copied on its way, and
+	 * what comes again from a lost session when it came first.
+	 */
+	if (st->is_rerouted || str_eq(st->from.bare, acct->jid.bare) ||
+	    is_from_room(st))
+		return STANZA_PASS;
+	if (!is_eligible(st) &&
+	    !(st->type == MESSAGE_ERROR && is_remembered(m, acct, st)))
+		return STANZA_PASS;
+	LIST_EACH(s, &acct->sessions, struct session, node)
+	if (is_on(m, s) && !has_it(s, st))
+		send_copy(s, st, EL_CARBONS_RECEIVED);
+	return STANZA_PASS;
+}
+
+/* Nobody but us makes carbons: a wrapper from outside is a forgery. */
+static enum verdict
+on_forged(struct mod *m, struct stanza *st)
+{
+	struct elem *e;
+
+	while ((e = elem_child(st->root, EL_CARBONS_SENT)) != NULL ||
+	       (e = elem_child(st->root, EL_CARBONS_RECEIVED)) != NULL)
+		elem_remove(e);
+	return STANZA_PASS;
+}
+
+/* ---- on and off -------------------------------------------------------- */
+
+static enum verdict
+on_switch(struct mod *m, struct stanza *iq)
+{
+	struct session *s = iq_session(iq);
+	bool is_wanted = elem_name(stanza_payload(iq)) == EL_CARBONS_ENABLE;
+
+	if (s != NULL) {
+		struct carbons *c = session_slot(s, m);
+
+		c->is_on = is_wanted;
+	}
+	return stanza_reply(iq);
+}
+
+/* ---- the table --------------------------------------------------------- */
+
+static const struct iq_route routes[] = {
+	{ IQ_SET, TO_SELF, EL_CARBONS_ENABLE, on_switch },
+	{ IQ_SET, TO_SELF, EL_CARBONS_DISABLE, on_switch },
+	ROUTES_END,
+};
+
+static const struct hook hooks[] = {
+	{ HOOK_MESSAGE_SENT, FIRST, .stanza = on_forged },
+	{ HOOK_MESSAGE_SENT, LATE, .stanza = on_sent },
+	{ HOOK_MESSAGE_DELIVER, FIRST, .stanza = on_forged },
+	{ HOOK_MESSAGE_ROUTED, NORMAL, .stanza = on_routed },
+	HOOKS_END,
+};
+
+static const struct feature features[] = {
+	{ TO_HOST | TO_ACCOUNT, STR_INIT("urn:xmpp:carbons:2") },
+	{ TO_HOST | TO_ACCOUNT, STR_INIT("urn:xmpp:carbons:rules:0") },
+	FEATURES_END,
+};
+
+MODULE(carbons) = {
+	.summary = "copy messages to the other devices of an account",
+	.account_size = sizeof(struct sent),
+	.session_size = sizeof(struct carbons),
+	.iq = routes,
+	.hooks = hooks,
+	.features = features,
+};
