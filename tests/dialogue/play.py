@@ -95,7 +95,10 @@ class Play:
 
     async def act(self, step):
         play = getattr(self, "do_" + step.method)
-        if step.resource is not None or step.method in NEEDS_CLIENT:
+        if step.method == "dial":
+            await self.do_dial(self.actors[step.who], step.resource,
+                               **step.args)
+        elif step.method in NEEDS_CLIENT:
             client = self.client(step.who, step.resource)
             await play(client, step.block, **step.args)
         elif step.who is not None:
@@ -153,6 +156,8 @@ class Play:
             return f"{actor.bare}/{rest}"
         if rest in ("user", "host"):
             return getattr(actor, rest)
+        if rest == "upper":
+            return actor.bare.upper()
         client = self.client(actor.name, None)
         return str({"sent": client.sent, "received": client.received,
                     "sm": client.sm_id, "jid": client.jid}[rest])
@@ -185,9 +190,17 @@ class Play:
         actor.friends.add(other.name)
 
     async def log_in(self, actor, **how):
-        client = Client(actor.user, host=actor.host)
-        self.everybody.append(client)
+        client = self.new_client(actor)
         return await client.login(self.stage.port["c2s"], **how)
+
+    def new_client(self, actor):
+        """Scripts come from addresses of their own: a server may slow down
+        an address from which logins fail."""
+        client = Client(actor.user, host=actor.host)
+        client.source = f"127.1.{self.number >> 8 & 255}.{self.number & 255}"
+        client.presence = None
+        self.everybody.append(client)
+        return client
 
     # Connections -----------------------------------------------------------
 
@@ -198,7 +211,6 @@ class Play:
                               how or "")]
         client = await self.arrive(actor, options)
         self.clients[actor.name, res] = client
-        client.presence = None
         if "without binding" in options:
             return
         await client.bind(None if "without resource" in options else res)
@@ -210,8 +222,7 @@ class Play:
             await self.appear(actor, client, options)
 
     async def arrive(self, actor, options):
-        client = Client(actor.user, host=actor.host)
-        self.everybody.append(client)
+        client = self.new_client(actor)
         if "over direct tls" in options:
             context = client_context(alpn=["xmpp-client"])
             await client.connect(self.stage.port["tls"], tls=context)
@@ -250,10 +261,8 @@ class Play:
                           and e.get("type") is None
                           and e.get("from") == of.jid)
 
-    async def do_dial(self, actor, _block, tls, resource=None):
-        client = Client(actor.user, host=actor.host)
-        client.presence = None
-        self.everybody.append(client)
+    async def do_dial(self, actor, resource, tls):
+        client = self.new_client(actor)
         self.clients[actor.name, resource or RESOURCE] = client
         if tls:
             await client.connect(self.stage.port["tls"],
@@ -263,6 +272,9 @@ class Play:
 
     async def do_open_stream(self, client, _block, to):
         await client.open(to and self.fill(to))
+
+    async def do_restart_stream(self, client, _block):
+        client.wire.restart()
 
     async def do_start_tls(self, client, _block):
         await client.starttls()
@@ -447,7 +459,7 @@ class Play:
             await self.stage.ctl_ok("reload_config")
 
 
-NEEDS_CLIENT = {"open_stream", "start_tls", "log_in", "refused", "bind",
+NEEDS_CLIENT = {"open_stream", "restart_stream", "start_tls", "log_in", "refused", "bind",
                 "resume", "fall_silent", "disconnect", "cut", "send",
                 "send_bytes", "receive", "receive_any_order",
                 "receive_nothing", "receive_stream", "stream_error",

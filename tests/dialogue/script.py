@@ -95,6 +95,7 @@ GRAMMAR = [
      r"(?P<how>(?:,? (?:with|without|over) [^,]+)*)", "connect", False),
     (rf"{WHO} opens a connection(?P<tls> over direct tls)?", "dial", False),
     (rf"{WHO} opens a stream(?: to (?P<to>\S+))?", "open_stream", False),
+    (rf"{WHO} restarts the stream", "restart_stream", False),
     (rf"{WHO} starts tls", "start_tls", False),
     (rf"{WHO} logs in(?: with (?P<mechanism>\S+))?"
      r"(?: and password (?P<password>\S+))?(?: as (?P<authzid>\S+))?",

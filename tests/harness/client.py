@@ -31,6 +31,7 @@ class Client:
         self.user = user
         self.password = password
         self.host = host
+        self.source = None  # the address to come from, or None
         self.wire = None
         self.jid = None
         self.header = None
@@ -44,8 +45,9 @@ class Client:
         self.wire = Wire()
         self.wire.on_elem = self.on_elem
         self.is_open = False
+        source = self.source and (self.source, 0)
         await self.wire.connect(port, host=ip, tls=tls,
-                                name=name or self.host)
+                                name=name or self.host, local_addr=source)
         return self
 
     async def open(self, to=None, extra=""):
