@@ -11,10 +11,18 @@
 #include "core/stream.h"
 #include "net/listener.h"
 
+struct arena;
 struct module;
+struct problems;
+struct tree;
 
-enum listen_type { LISTEN_C2S, LISTEN_S2S, LISTEN_HTTP, LISTEN_MUX,
-	LISTEN_COMPONENT };
+enum listen_type {
+	LISTEN_C2S,
+	LISTEN_S2S,
+	LISTEN_HTTP,
+	LISTEN_MUX,
+	LISTEN_COMPONENT
+};
 
 struct listen_conf {
 	enum listen_type type;
@@ -23,7 +31,7 @@ struct listen_conf {
 	struct addr_net *proxies;
 	size_t proxy_count;
 	bool is_optional; /* no error when the address is not there */
-	unsigned line; /* in the file, for messages */
+	unsigned line;	  /* in the file, for messages */
 };
 
 struct limits_conf {
@@ -33,11 +41,11 @@ struct limits_conf {
 	uint64_t s2s_rate;
 	uint64_t sessions_per_account;
 	uint64_t roster_items;
-	uint64_t offline_messages;   /* spooled for an account */
-	uint64_t session_queue;      /* bytes to a client before detaching */
-	uint64_t negotiation_ms;     /* everything before login */
-	uint64_t resume_ms;          /* how long a detached session waits */
-	uint64_t auth_failures;      /* on one connection */
+	uint64_t offline_messages; /* spooled for an account */
+	uint64_t session_queue;	   /* bytes to a client before detaching */
+	uint64_t negotiation_ms;   /* everything before login */
+	uint64_t resume_ms;	   /* how long a detached session waits */
+	uint64_t auth_failures;	   /* on one connection */
 };
 
 struct auth_conf {
@@ -82,9 +90,44 @@ struct conf {
 	struct auth_conf auth;
 	struct limits_conf limits;
 	const char *user; /* to become when started as root, or NULL */
+
+	struct module_conf *globals; /* modules without a host */
+	size_t global_count;
+	const struct tree *tree; /* what was read */
+	/* Keys whose new values need a restart; those of the running are used. */
+	struct str_list kept;
 };
 
 /* The calling worker's configuration; never NULL while loops run. */
 API const struct conf *conf_now(void);
+
+/* What conf_now() answers on the calling thread from now on. */
+void conf_use(const struct conf *conf);
+
+/*
+ * Reads a file, or with NULL the built-in default. `running` (or NULL) is the
+ * configuration that a reload replaces: what cannot change while running is
+ * taken from it, and named in `kept`. ERR_CONFIG when it is wrong: then
+ * `problems`, whose arena is the caller's, has all that is. It reads tables of
+ * modules: so on the main thread only.
+ */
+int conf_load(const char *path, const struct conf *running,
+    struct problems *problems, struct conf **conf_r);
+/* The same of a text; problems->file is what it is called. */
+int conf_parse(struct str text, const struct conf *running,
+    struct problems *problems, struct conf **conf_r);
+void conf_free(struct conf **conf);
+/* ROOKERY_CONFIG_FILE if there is such a file, else NULL. */
+const char *conf_default_path(void);
+/* All of it as YAML, secrets masked, in the arena. */
+struct str conf_dump(struct arena *a, const struct conf *conf);
+
+/*
+ * The options of a module for a host (NULL: a global one), whether it is on
+ * there or not: its table's defaults and what the file says. In the arena.
+ */
+const void *conf_module_options(const struct conf *conf, struct arena *a,
+    struct problems *problems, const char *name, const struct module *table,
+    const struct host_conf *host);
 
 #endif

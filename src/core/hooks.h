@@ -57,7 +57,7 @@ struct builtin {
 	const char *name;
 	const struct module *module;
 };
-extern const struct builtin builtins[]; /* ended by a NULL name */
+extern const struct builtin builtins[];	    /* ended by a NULL name */
 extern const struct module roster_module;   /* roster.c */
 extern const struct module commands_module; /* commands*.c */
 
@@ -66,16 +66,33 @@ extern const struct module commands_module; /* commands*.c */
  * plugin folder for what `conf` names. modules_start/stop: on each loop.
  */
 struct conf;
-int modules_load(
-    struct arena *a, const struct conf *conf, const char **why_r);
+int modules_load(struct arena *a, const struct conf *conf, const char **why_r);
 void modules_start_worker(void);
 void modules_stop_worker(void);
 void modules_unload(void);
+/*
+ * Main thread: what `conf` has on now; notes gets a line for each module that
+ * could not be loaded. modules_settle ends those that have nothing to wait for
+ * any more; true: some do, so call it again before long.
+ */
+struct buf;
+void modules_apply(struct arena *a, const struct conf *conf, struct buf *notes);
+bool modules_settle(void);
 /* While running, from any loop; done(ctx, err, why) on that loop. */
 typedef void modules_done_fn(void *ctx, int err, const char *why);
 void modules_load_one(const char *name, modules_done_fn *done, void *ctx);
 void modules_unload_one(const char *name, modules_done_fn *done, void *ctx);
 void modules_reload_one(const char *name, modules_done_fn *done, void *ctx);
+/*
+ * Where modules are: the folder of .so files (NULL: that of this build), and
+ * tables that are linked in (for tests), ended by a NULL name; with those no
+ * file is looked for.
+ */
+void modules_set_dir(const char *dir);
+const char *modules_dir(void);
+void modules_add_static(const struct builtin *tables);
+/* Names of all that could be loaded, sorted, ended by NULL. */
+const char *const *modules_names(struct arena *a);
 /* The table of a module that is loaded or can be; NULL if there is none. */
 const struct module *modules_table(const char *name);
 void modules_each(

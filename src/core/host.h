@@ -13,6 +13,14 @@ struct host {
 	unsigned char secret[32];
 };
 
+/*
+ * Makes those of the configuration, before the loops run, with secrets derived
+ * from that of the installation; frees them after all.
+ */
+struct conf;
+void hosts_init(const struct conf *conf, struct str secret);
+void hosts_fini(void);
+
 /* By prepared name; NULL if it is not one of ours. */
 API struct host *host_find(struct str name);
 API size_t host_count(void);

@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: MIT */
+/* The certificates that the configuration asks for. */
+#include "core/daemon_impl.h"
+
+#include "base/err.h"
+#include "net/tls.h"
+
+static struct tls_certs *installed;
+
+static bool
+needs_tls(const struct conf *conf)
+{
+	for (size_t i = 0; i < conf->listen_count; i++) {
+		const struct stream_policy *p = &conf->listen[i].policy;
+
+		if (p->is_direct_tls || p->starttls != STARTTLS_NONE)
+			return true;
+	}
+	return false;
+}
+
+static int
+configured_load(struct arena *a, const struct conf *conf,
+    struct tls_certs **certs_r, const char **why_r)
+{
+	size_t count = conf->certificates.count;
+	const char **patterns =
+	    (const char **)arena_zalloc(a, (count + 1) * sizeof(*patterns));
+	int err;
+
+	for (size_t i = 0; i < count; i++)
+		patterns[i] = conf->certificates.item[i].p;
+	err = tls_certs_load(a, patterns, installed, certs_r, why_r);
+	if (err < 0)
+		return err;
+	for (size_t i = 0; i < conf->host_count; i++) {
+		struct str name = conf->hosts[i].name;
+		int64_t end;
+
+		if (!tls_certs_cover(*certs_r, name, &end))
+			log_notice(&log_daemon,
+			    "no certificate is for host " STR_FMT,
+			    STR_ARG(name));
+	}
+	return 0;
+}
+
+static int
+self_signed_load(struct arena *a, const struct conf *conf,
+    struct tls_certs **certs_r, const char **why_r)
+{
+	const char *path =
+	    arena_printf(a, "%s/self-signed.pem", conf->data_dir);
+	struct str *names = (struct str *)arena_alloc(
+	    a, (conf->host_count + 1) * sizeof(*names));
+
+	for (size_t i = 0; i < conf->host_count; i++)
+		names[i] = conf->hosts[i].name;
+	return tls_certs_self_signed(
+	    a, path, names, conf->host_count, certs_r, why_r);
+}
+
+int
+certs_apply(struct arena *a, const struct conf *conf, const char **why_r)
+{
+	struct tls_certs *certs = NULL;
+	int err = 0;
+
+	if (conf->certificates.count > 0)
+		err = configured_load(a, conf, &certs, why_r);
+	else if (needs_tls(conf))
+		err = self_signed_load(a, conf, &certs, why_r);
+	if (err < 0)
+		return err;
+	tls_install(certs);
+	tls_certs_unref(&installed);
+	installed = certs;
+	return 0;
+}
+
+void
+certs_drop(void)
+{
+	tls_install(NULL);
+	tls_certs_unref(&installed);
+}

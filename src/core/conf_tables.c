@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: MIT */
+#include "core/conf_tables.h"
+
+#include <stdint.h>
+
+/* In the order of enum log_level. */
+static const char *const levels[] = { "none", "emergency", "alert", "critical",
+	"error", "warning", "notice", "info", "debug", NULL };
+/* In the order of enum log_format. */
+static const char *const formats[] = { "text", "json", NULL };
+/* In the order of enum listen_type. */
+static const char *const listen_types[] = { "c2s", "s2s", "http", "mux",
+	"component", NULL };
+/* In the order of enum starttls_policy. */
+static const char *const starttls[] = { "required", "optional", "none", NULL };
+
+const struct option conf_top_options[] = {
+	{
+	    .name = "hosts",
+	    .type = OPTION_LIST,
+	    .offset = offsetof(struct conf_top, hosts),
+	    .min = 1,
+	    .max = 1000,
+	    .help = "the domains served",
+	},
+	OPT_LIST("admins", struct conf_top, admins, NULL, 1000,
+	    "accounts that may administer the server"),
+	OPT_TEXT("data_dir", struct conf_top, data_dir, "/var/lib/rookery",
+	    1000, "the folder below which everything is kept"),
+	OPT_TEXT("plugin_dir", struct conf_top, plugin_dir, "", 1000,
+	    "the folder of the modules; by default that of the installation"),
+	OPT_TEXT("workers", struct conf_top, workers, "auto", 10,
+	    "threads that serve connections, from 1 to 128; auto: one for "
+	    "each core"),
+	OPT_LIST("certificates", struct conf_top, certificates, NULL, 1000,
+	    "PEM files with chain and key, as patterns of glob(7); the one "
+	    "that names the host is chosen"),
+	OPT_TEXT("user", struct conf_top, user, "", 100,
+	    "the user to become when started by root, once the listening "
+	    "sockets are open"),
+	OPTIONS_END,
+};
+
+const struct option conf_log_options[] = {
+	OPT_CHOICE("level", struct conf_log, level, "info", levels,
+	    "what is logged: this and everything graver"),
+	OPT_TEXT("target", struct conf_log, target, "stderr", 1000,
+	    "stderr, syslog, or the path of a file"),
+	OPT_CHOICE("format", struct conf_log, format, "text", formats,
+	    "lines of text, or JSON objects"),
+	OPTIONS_END,
+};
+
+const struct option conf_database_options[] = {
+	OPT_TEXT("driver", struct conf_database, driver, "sqlite", 40,
+	    "the kind of database"),
+	OPT_TEXT("path", struct conf_database, path, "rookery.db", 1000,
+	    "the file of an embedded database; a relative path is below "
+	    "data_dir"),
+	{
+	    .name = "dsn",
+	    .type = OPTION_TEXT,
+	    .offset = offsetof(struct conf_database, dsn),
+	    .max = 4000,
+	    .value = "",
+	    .is_secret = true,
+	    .help = "how to connect to a database server",
+	},
+	OPTIONS_END,
+};
+
+const struct option conf_listen_options[] = {
+	OPT_CHOICE("type", struct conf_listen, type, NULL, listen_types,
+	    "who is served there"),
+	OPT_TEXT("ip", struct conf_listen, ip, "::", 60,
+	    "the address; \"::\" is all of IPv6 and IPv4"),
+	OPT_UINT("port", struct conf_listen, port, NULL, 0, 65535,
+	    "the TCP port; 0: any that is free"),
+	OPT_CHOICE("starttls", struct conf_listen, starttls, "required",
+	    starttls, "whether clients must, may or can not use STARTTLS"),
+	OPT_BOOL("tls", struct conf_listen, is_tls, "false",
+	    "TLS from the first byte on"),
+	OPT_LIST("proxy_protocol", struct conf_listen, proxies, NULL, 100,
+	    "networks of proxies that begin each connection with a PROXY "
+	    "header (v1 or v2); nobody else may connect there"),
+	OPTIONS_END,
+};
+
+const struct option conf_auth_options[] = {
+	{
+	    .name = "backends",
+	    .type = OPTION_LIST,
+	    .offset = offsetof(struct auth_conf, backends),
+	    .min = 1,
+	    .max = 10,
+	    .value = "internal",
+	    .help = "who knows the accounts, in the order of asking",
+	},
+	{
+	    .name = "mechanisms",
+	    .type = OPTION_LIST,
+	    .offset = offsetof(struct auth_conf, mechanisms),
+	    .min = 1,
+	    .max = 20,
+	    .value = "SCRAM-SHA-512-PLUS, SCRAM-SHA-512, SCRAM-SHA-256-PLUS, "
+		     "SCRAM-SHA-256, SCRAM-SHA-1-PLUS, SCRAM-SHA-1, PLAIN",
+	    .help = "SASL mechanisms, in the order of offering",
+	},
+	OPT_BOOL("allow_plain_without_tls", struct auth_conf,
+	    allow_plain_without_tls, "false",
+	    "offer PLAIN on connections without TLS, too: for tests only"),
+	OPT_UINT("scram_iterations", struct auth_conf, scram_iterations,
+	    "10000", 4096, 1000000,
+	    "rounds of hashing for the keys of new passwords"),
+	OPTIONS_END,
+};
+
+const struct option conf_limits_options[] = {
+	OPT_SIZE("stanza_size", struct limits_conf, stanza_size, "256KiB",
+	    10000, 64 << 20, "the largest stanza"),
+	OPT_SIZE("pre_auth_stanza_size", struct limits_conf,
+	    pre_auth_stanza_size, "10000", 1000, 64 << 20,
+	    "the largest stanza before the login"),
+	OPT_SIZE("c2s_rate", struct limits_conf, c2s_rate, "100000", 0,
+	    UINT32_MAX,
+	    "bytes a second taken from a client on average; 0: any number"),
+	OPT_SIZE("s2s_rate", struct limits_conf, s2s_rate, "500000", 0,
+	    UINT32_MAX,
+	    "bytes a second taken from another server on average; 0: any "
+	    "number"),
+	OPT_UINT("sessions_per_account", struct limits_conf,
+	    sessions_per_account, "20", 1, 10000,
+	    "clients that an account may have at a time"),
+	OPT_UINT("roster_items", struct limits_conf, roster_items, "2000", 0,
+	    100000, "contacts in a roster"),
+	OPT_UINT("offline_messages", struct limits_conf, offline_messages,
+	    "1000", 0, 1000000, "messages kept for an account"),
+	OPT_SIZE("session_queue", struct limits_conf, session_queue, "4MiB",
+	    65536, 1 << 30,
+	    "what may wait for a slow client before it is detached"),
+	OPT_SPAN("negotiation", struct limits_conf, negotiation_ms, "30s",
+	    SECONDS(1), HOURS(1), "the time a client has until it is in"),
+	OPT_SPAN("resume", struct limits_conf, resume_ms, "10m", 0, DAYS(7),
+	    "how long a client that was cut off may resume its stream"),
+	OPT_UINT("auth_failures", struct limits_conf, auth_failures, "3", 1,
+	    100, "failed logins on one connection before it is closed"),
+	OPTIONS_END,
+};
+
+const struct conf_section conf_sections[] = {
+	{ NULL, conf_top_options, NULL },
+	{ "log", conf_log_options, "What is logged, and where." },
+	{ "database", conf_database_options, "Where everything is stored." },
+	{ "listen", conf_listen_options,
+	    "A list of maps: the sockets that are listened on." },
+	{ "auth", conf_auth_options, "Who may log in, and how." },
+	{ "limits", conf_limits_options, "Bounds on what peers may ask for." },
+	{ NULL, NULL, NULL },
+};
+
+const char *const conf_section_keys[] = { "log", "database", "listen", "auth",
+	"limits", "modules", "host_config", NULL };

@@ -1,0 +1,431 @@
+/* SPDX-License-Identifier: MIT */
+/* Start, run and end of the daemon, on its main thread. */
+#include "core/daemon_impl.h"
+
+#include "base/clock.h"
+#include "base/err.h"
+#include "core/account_impl.h"
+#include "core/commands.h"
+#include "core/hooks.h"
+#include "core/mods.h"
+#include "store/backend.h"
+#include "xml/names.h"
+
+#include <errno.h>
+#include <malloc.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/signalfd.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* What streams and stores are given at the end. */
+#define END_MS 5000
+#define END_LOOK_MS 10
+/* How often modules that are on their way out are looked at. */
+#define SETTLE_LOOK_MS 100
+
+const struct log_ctx log_daemon = { .source = "daemon" };
+struct conf *daemon_conf;
+
+static struct {
+	struct arena *arena;
+	char **argv;
+	const char *exe;
+	const char *socket;
+	int signals; /* a signalfd */
+	uint64_t ready;
+	int end; /* atomic: 1 stop, 2 restart */
+} d = { .signals = -1 };
+
+/* ---- for commands --------------------------------------------------------------*/
+
+void
+daemon_stop(void)
+{
+	int running = 0;
+
+	__atomic_compare_exchange_n(
+	    &d.end, &running, 1, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED);
+	main_wake();
+}
+
+void
+daemon_restart(void)
+{
+	__atomic_store_n(&d.end, 2, __ATOMIC_RELAXED);
+	main_wake();
+}
+
+uint64_t
+daemon_uptime(void)
+{
+	return d.ready != 0 ? clock_mono() - d.ready : 0;
+}
+
+const char *
+daemon_version(void)
+{
+	return ROOKERY_VERSION;
+}
+
+struct str
+daemon_dump_conf(struct arena *a)
+{
+	return conf_dump(a, conf_now());
+}
+
+const char *
+daemon_socket_path(void)
+{
+	return d.socket;
+}
+
+/* ---- start ---------------------------------------------------------------------*/
+
+static void
+signals_set(void)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGHUP);
+	sigaddset(&set, SIGUSR1);
+	must(pthread_sigmask(SIG_BLOCK, &set, NULL) == 0);
+	signal(SIGPIPE, SIG_IGN);
+	d.signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	must(d.signals >= 0);
+}
+
+/* Where this program is, so that a restart takes a newer one. */
+static void
+exe_find(void)
+{
+	char path[4096];
+	ssize_t n = readlink("/proc/self/exe", path, sizeof(path) - 1);
+
+	if (n > 0)
+		d.exe = str_dup_c(d.arena, str_mem(path, (size_t)n));
+}
+
+static int
+fail(const char *why)
+{
+	fprintf(stderr, "rookeryd: %s\n", why);
+	if (daemon_conf != NULL &&
+	    strcmp(daemon_conf->log.target, "stderr") != 0)
+		log_error(&log_daemon, "%s", why);
+	return ERR_CONFIG;
+}
+
+static int
+conf_start(const char *path)
+{
+	struct problems problems = { .arena = d.arena };
+
+	if (path == NULL)
+		path = conf_default_path();
+	if (conf_load(path, NULL, &problems, &daemon_conf) < 0) {
+		problems_print(&problems);
+		return ERR_CONFIG;
+	}
+	conf_use(daemon_conf);
+	return 0;
+}
+
+static int
+log_start(void)
+{
+	int err = log_open(daemon_conf->log.target, daemon_conf->log.format);
+
+	if (err < 0)
+		return fail(arena_printf(d.arena, "cannot log to %s: %s",
+		    daemon_conf->log.target, err_text(err)));
+	log_set_level(daemon_conf->log.level);
+	log_info(&log_daemon, "rookeryd %s, configuration: %s", ROOKERY_VERSION,
+	    daemon_conf->path != NULL ? daemon_conf->path : "built in");
+	return 0;
+}
+
+static int
+data_start(const char **why_r)
+{
+	const char *dir = daemon_conf->data_dir;
+	struct str secret;
+	int err = privilege_find(d.arena, daemon_conf->user, why_r);
+
+	if (err == 0)
+		err = datadir_open(d.arena, dir, why_r);
+	if (err == 0)
+		err = datadir_secret(d.arena, dir, &secret, why_r);
+	if (err < 0)
+		return err;
+	hosts_init(daemon_conf, secret);
+	d.socket = arena_printf(d.arena, "%s/rookery.sock", dir);
+	return 0;
+}
+
+static int
+store_start(const char **why_r)
+{
+	struct store_config config = {
+		.data_dir = daemon_conf->data_dir,
+		.path = daemon_conf->database.path,
+		.dsn = daemon_conf->database.dsn,
+	};
+
+	return store_open(
+	    d.arena, daemon_conf->database.driver, &config, why_r);
+}
+
+/* Sockets and certificates first, as they may need what root may do. */
+static int
+parts_start(const char **why_r)
+{
+	int err = data_start(why_r);
+
+	privilege_raise_files();
+	if (err == 0)
+		err = certs_apply(d.arena, daemon_conf, why_r);
+	if (err < 0)
+		return err;
+	loops_new(daemon_conf->workers);
+	err = listeners_open(d.arena, daemon_conf, why_r);
+	if (err == 0)
+		err = privilege_drop(d.arena, why_r);
+	if (err == 0)
+		err = modules_load(d.arena, daemon_conf, why_r);
+	if (err == 0)
+		err = store_start(why_r);
+	return err;
+}
+
+static void
+on_started(struct loop *l)
+{
+	conf_use(daemon_conf);
+	modules_start_worker();
+}
+
+static void
+on_nothing(void *arg)
+{
+}
+
+int
+daemon_start(const struct daemon_args *args)
+{
+	const char *why = NULL;
+
+	umask(0077);
+	signals_set();
+	d.arena = arena_new(0);
+	d.argv = args->argv;
+	exe_find();
+	names_init();
+	if (conf_start(args->conf_path) < 0)
+		return ERR_CONFIG;
+	/* One heap for each thread that allocates much, and no more. */
+	mallopt(M_ARENA_MAX, (int)daemon_conf->workers + 1);
+	if (log_start() < 0)
+		return ERR_CONFIG;
+	if (parts_start(&why) < 0)
+		return fail(why);
+	loops_run(on_started);
+	loops_call(on_nothing, NULL);
+	return 0;
+}
+
+void
+daemon_ready(void)
+{
+	d.ready = clock_mono();
+	if (geteuid() == 0)
+		log_notice(&log_daemon,
+		    "runs as root; 'user' in the configuration names "
+		    "another");
+	log_info(&log_daemon, "ready");
+	notify_systemd("READY=1");
+}
+
+int
+daemon_check(const char *path)
+{
+	d.arena = arena_new(0);
+	names_init();
+	if (conf_start(path) < 0)
+		return 1;
+	printf("configuration is fine\n");
+	conf_use(NULL);
+	conf_free(&daemon_conf);
+	modules_unload();
+	modules_set_dir(NULL);
+	arena_free(&d.arena);
+	return 0;
+}
+
+/* ---- run -----------------------------------------------------------------------*/
+
+static void
+on_signal(uint32_t signo)
+{
+	struct buf notes = { 0 };
+	int err;
+
+	switch (signo) {
+	case SIGHUP:
+		reload_now(&notes, &err);
+		buf_fini(&notes);
+		break;
+	case SIGUSR1:
+		if (log_reopen() < 0)
+			log_error(&log_daemon, "cannot reopen the log");
+		break;
+	default:
+		log_info(&log_daemon, "told to stop");
+		daemon_stop();
+	}
+}
+
+static void
+signals_run(void)
+{
+	struct signalfd_siginfo info;
+
+	while (read(d.signals, &info, sizeof(info)) == sizeof(info))
+		on_signal(info.ssi_signo);
+}
+
+void
+daemon_run(void)
+{
+	bool is_settling = false;
+
+	while (__atomic_load_n(&d.end, __ATOMIC_RELAXED) == 0) {
+		struct pollfd fds[] = {
+			{ .fd = d.signals, .events = POLLIN },
+			{ .fd = main_fd(), .events = POLLIN },
+		};
+
+		if (poll(fds, 2, is_settling ? SETTLE_LOOK_MS : -1) < 0 &&
+		    errno != EINTR)
+			break;
+		signals_run();
+		main_run();
+		is_settling = modules_settle();
+		reload_settle();
+	}
+}
+
+/* ---- end -----------------------------------------------------------------------*/
+
+static void
+on_count_stream(void *ctx, struct stream *s)
+{
+	++*(size_t *)ctx;
+}
+
+static void
+on_look(void *arg)
+{
+	size_t left = store_waiting();
+
+	stream_each(on_count_stream, &left);
+	__atomic_fetch_add((size_t *)arg, left, __ATOMIC_RELAXED);
+}
+
+/* Until no stream is left and the store has answered, or time is up. */
+static void
+quiet_await(void)
+{
+	uint64_t end = clock_mono() + END_MS;
+	struct timespec pause = { 0, END_LOOK_MS * 1000000L };
+	size_t left;
+
+	do {
+		left = 0;
+		loops_call(on_look, &left);
+		if (left == 0)
+			return;
+		nanosleep(&pause, NULL);
+	} while (clock_mono() < end);
+	log_notice(&log_daemon, "%zu streams or writes were cut off", left);
+}
+
+static void
+on_shutdown(void *arg)
+{
+	stream_shutdown_all();
+}
+
+static void
+on_stop(void *arg)
+{
+	modules_stop_worker();
+}
+
+static void
+on_drop(void *arg)
+{
+	accounts_stop();
+}
+
+static void
+loops_end(void)
+{
+	listeners_close();
+	loops_call(on_shutdown, NULL);
+	quiet_await();
+	loops_call(on_stop, NULL);
+	quiet_await();
+	loops_call(on_drop, NULL);
+	loops_stop();
+	store_close();
+	loops_free();
+}
+
+static void
+restart(void)
+{
+	sigset_t none;
+
+	sigemptyset(&none);
+	pthread_sigmask(SIG_SETMASK, &none, NULL);
+	execv(d.exe, d.argv);
+	log_error(
+	    &log_daemon, "cannot start %s again: %s", d.exe, err_text(-errno));
+}
+
+int
+daemon_end(void)
+{
+	int status = 0;
+
+	notify_systemd("STOPPING=1");
+	log_info(&log_daemon, "stops");
+	loops_end();
+	main_run();
+	commands_fini();
+	modules_unload();
+	reload_settle();
+	certs_drop();
+	hosts_fini();
+	datadir_close();
+	if (__atomic_load_n(&d.end, __ATOMIC_RELAXED) == 2) {
+		restart();
+		status = 1;
+	} else {
+		log_info(&log_daemon, "stopped");
+	}
+	conf_use(NULL);
+	conf_free(&daemon_conf);
+	modules_set_dir(NULL);
+	close(d.signals);
+	arena_free(&d.arena);
+	return status;
+}

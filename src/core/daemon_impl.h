@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: MIT */
+/* The parts of the daemon's main thread. */
+#ifndef CORE_DAEMON_IMPL_H
+#define CORE_DAEMON_IMPL_H
+
+#include "base/buf.h"
+#include "core/daemon.h"
+
+extern const struct log_ctx log_daemon;
+
+/* ---- datadir.c: the folder below which everything is kept ----------------*/
+
+/*
+ * Makes it if need be (0700, the user's) and locks it, for this process and as
+ * long as it lives. -errno or ERR_EXISTS, with *why_r from `a`.
+ */
+int datadir_open(struct arena *a, const char *path, const char **why_r);
+void datadir_close(void);
+/* The secret of this installation: 32 bytes, made with the first start. */
+int datadir_secret(struct arena *a, const char *path, struct str *secret_r,
+    const char **why_r);
+
+/* ---- privilege.c -----------------------------------------------------------*/
+
+/* Looks the user up; NULL, or not being root: none to become. */
+int privilege_find(struct arena *a, const char *user, const char **why_r);
+/* Gives a file or folder to that user. */
+int privilege_give(int fd);
+/* Becomes that user for good. */
+int privilege_drop(struct arena *a, const char **why_r);
+/* As many descriptors as are allowed. */
+void privilege_raise_files(void);
+
+/* ---- notify.c: telling systemd ----------------------------------------------*/
+
+/* "READY=1"; does nothing when it was not systemd that started us. */
+void notify_systemd(const char *state);
+
+/* ---- certs.c -------------------------------------------------------------------*/
+
+/*
+ * Loads and installs what `conf` names, or a self-signed one. On failure what
+ * was installed stays.
+ */
+int certs_apply(struct arena *a, const struct conf *conf, const char **why_r);
+void certs_drop(void);
+
+/* ---- listen.c ------------------------------------------------------------------*/
+
+/* Opens all. For the start: the first failure ends it. */
+int listeners_open(
+    struct arena *a, const struct conf *conf, const char **why_r);
+/* Closes those that `conf` has no more, opens new ones; a note for each. */
+void listeners_apply(
+    struct arena *a, const struct conf *conf, struct buf *notes);
+void listeners_close(void);
+
+/* ---- reload.c ------------------------------------------------------------------*/
+
+/* On the main thread, for SIGHUP. */
+void reload_now(struct buf *notes, int *err_r);
+/* Frees configurations that nobody can hold any more. */
+void reload_settle(void);
+
+/* The configuration in use, which the daemon owns. */
+extern struct conf *daemon_conf;
+
+#endif

@@ -1,0 +1,223 @@
+/* SPDX-License-Identifier: MIT */
+/* The listeners that the configuration asks for. */
+#include "core/daemon_impl.h"
+
+#include "base/err.h"
+#include "core/transport.h"
+
+#include <errno.h>
+
+struct open_listener {
+	struct list node;
+	struct listen_conf conf; /* with proxies of its own */
+	struct listener *listener;
+	bool is_wanted;
+};
+
+static struct list listeners = { &listeners, &listeners };
+
+/* For good, as streams keep the one of their listener. */
+static const struct stream_policy policies[] = {
+	{ STARTTLS_REQUIRED, false },
+	{ STARTTLS_OPTIONAL, false },
+	{ STARTTLS_NONE, false },
+	{ STARTTLS_NONE, true },
+};
+
+static const struct stream_policy *
+policy_of(const struct stream_policy *p)
+{
+	return &policies[p->is_direct_tls ? 3 : (int)p->starttls];
+}
+
+static void
+on_client(void *ctx, struct conn *c)
+{
+	stream_new(transport_tcp(c), (const struct stream_policy *)ctx);
+}
+
+/* "127.0.0.1:5222 (c2s, STARTTLS required)" */
+static const char *
+listener_text(
+    struct arena *a, const struct listen_conf *l, const struct addr *addr)
+{
+	static const char *const types[] = { "c2s", "s2s", "http", "mux",
+		"component" };
+	static const char *const tls[] = { "STARTTLS required",
+		"STARTTLS optional", "no TLS" };
+	bool is_v6 = addr->ss.sa.sa_family == AF_INET6;
+	char ip[ADDR_TEXT_MAX];
+
+	addr_ip(addr, ip);
+	return arena_printf(a, "%s%s%s:%u (%s, %s%s)", is_v6 ? "[" : "", ip,
+	    is_v6 ? "]" : "", addr_port(addr), types[l->type],
+	    l->policy.is_direct_tls ? "TLS" : tls[l->policy.starttls],
+	    l->proxy_count > 0 ? ", PROXY protocol" : "");
+}
+
+static void
+listener_free(struct open_listener *o)
+{
+	list_del(&o->node);
+	listener_close(&o->listener);
+	xfree(o->conf.proxies);
+	xfree(o);
+}
+
+static struct open_listener *
+listener_new(const struct listen_conf *l)
+{
+	struct open_listener *o = (struct open_listener *)xzalloc(sizeof(*o));
+	size_t bytes = l->proxy_count * sizeof(*l->proxies);
+
+	o->conf = *l;
+	o->conf.proxies = (struct addr_net *)xmalloc(bytes + 1);
+	if (bytes > 0)
+		memcpy(o->conf.proxies, l->proxies, bytes);
+	o->is_wanted = true;
+	return o;
+}
+
+static bool
+is_no_such_address(int err)
+{
+	return err == -EADDRNOTAVAIL || err == -EAFNOSUPPORT;
+}
+
+static int
+listener_start(struct arena *a, const struct listen_conf *l, const char **why_r)
+{
+	struct open_listener *o = listener_new(l);
+	struct listener_config config = {
+		.addr = l->addr,
+		.is_direct_tls = l->policy.is_direct_tls,
+		.role = TLS_C2S,
+		.proxies = o->conf.proxies,
+		.proxy_count = o->conf.proxy_count,
+		.accepted = on_client,
+		.ctx = (void *)(uintptr_t)policy_of(&l->policy),
+	};
+	struct addr bound = { 0 };
+	const char *why = NULL;
+	int err = listener_open(a, &config, &o->listener, &bound, &why);
+
+	if (err < 0) {
+		xfree(o->conf.proxies);
+		xfree(o);
+		if (l->is_optional && is_no_such_address(err))
+			return 0;
+		*why_r = arena_printf(a, "cannot listen on %s: %s",
+		    listener_text(a, l, &l->addr),
+		    why != NULL ? why : err_text(err));
+		return err;
+	}
+	list_add(&listeners, &o->node);
+	log_info(&log_daemon, "listening on %s", listener_text(a, l, &bound));
+	return 0;
+}
+
+int
+listeners_open(struct arena *a, const struct conf *conf, const char **why_r)
+{
+	for (size_t i = 0; i < conf->listen_count; i++) {
+		int err = listener_start(a, &conf->listen[i], why_r);
+
+		if (err < 0)
+			return err;
+	}
+	return 0;
+}
+
+void
+listeners_close(void)
+{
+	struct open_listener *o;
+
+	LIST_EACH(o, &listeners, struct open_listener, node)
+	{
+		listener_free(o);
+	}
+}
+
+/* ---- changes ------------------------------------------------------------------*/
+
+static bool
+same_listener(const struct listen_conf *a, const struct listen_conf *b)
+{
+	return a->type == b->type && a->addr.len == b->addr.len &&
+	       memcmp(&a->addr.ss, &b->addr.ss, a->addr.len) == 0 &&
+	       policy_of(&a->policy) == policy_of(&b->policy) &&
+	       a->proxy_count == b->proxy_count &&
+	       (a->proxy_count == 0 ||
+		   memcmp(a->proxies, b->proxies,
+		       a->proxy_count * sizeof(*a->proxies)) == 0);
+}
+
+/* One that is open and not claimed by another row yet. */
+static struct open_listener *
+listener_find(const struct listen_conf *l)
+{
+	struct open_listener *o;
+
+	LIST_EACH(o, &listeners, struct open_listener, node)
+	{
+		if (!o->is_wanted && same_listener(&o->conf, l))
+			return o;
+	}
+	return NULL;
+}
+
+static void
+note(struct buf *notes, const char *what, const char *text)
+{
+	log_info(&log_daemon, "%s%s", what, text);
+	buf_printf(notes, "%s%s\n", what, text);
+}
+
+static void
+unwanted_close(struct arena *a, struct buf *notes)
+{
+	struct open_listener *o;
+
+	LIST_EACH(o, &listeners, struct open_listener, node)
+	{
+		if (o->is_wanted)
+			continue;
+		note(notes, "no longer listening on ",
+		    listener_text(a, &o->conf, &o->conf.addr));
+		listener_free(o);
+	}
+}
+
+void
+listeners_apply(struct arena *a, const struct conf *conf, struct buf *notes)
+{
+	bool *is_open = (bool *)arena_zalloc(a, conf->listen_count + 1);
+	struct open_listener *o;
+
+	LIST_EACH(o, &listeners, struct open_listener, node)
+	{
+		o->is_wanted = false;
+	}
+	for (size_t i = 0; i < conf->listen_count; i++) {
+		o = listener_find(&conf->listen[i]);
+		is_open[i] = o != NULL;
+		if (o != NULL)
+			o->is_wanted = true;
+	}
+	unwanted_close(a, notes);
+	for (size_t i = 0; i < conf->listen_count; i++) {
+		const char *why = NULL;
+
+		if (is_open[i])
+			continue;
+		if (listener_start(a, &conf->listen[i], &why) < 0) {
+			log_error(&log_daemon, "%s", why);
+			buf_printf(notes, "%s\n", why);
+		} else {
+			buf_printf(notes, "now listening on %s\n",
+			    listener_text(
+				a, &conf->listen[i], &conf->listen[i].addr));
+		}
+	}
+}
