@@ -10,6 +10,7 @@
 #include "base/buf.h"
 #include "core/account.h"
 
+struct flush;
 struct sm;
 struct stream;
 
@@ -22,6 +23,7 @@ struct session {
 	struct jid jid;         /* full; the text is the session's own */
 	struct stream *stream;  /* NULL while detached */
 	struct sm *sm;          /* NULL without stream management */
+	struct flush *flush;    /* of the spool to it, under way; or NULL */
 	struct stanza *presence; /* the last available broadcast, or NULL */
 	struct list directed;   /* addresses that got directed presence */
 	int64_t since;          /* clock_real() of bind */
@@ -30,8 +32,10 @@ struct session {
 	bool is_interested;     /* has asked for the roster */
 	bool is_closing;        /* out of all look-ups already */
 	bool had_initial;       /* initial presence has been sent once */
+	bool is_overflowing;    /* too much is queued: it will be detached */
 	enum session_via via;
 	struct str lang;        /* xml:lang of its stream, or none */
+	struct list loop_node;  /* in the loop's sessions */
 };
 
 static inline bool

@@ -43,6 +43,13 @@ API const struct log_ctx *stream_log(const struct stream *s);
 API const struct addr *stream_peer(const struct stream *s);
 /* Sends a nonza or a stanza that does not count for stream management. */
 API void stream_send_elem(struct stream *s, const struct elem *e);
+/*
+ * For HOOK_STREAM_IQ handlers that answer later: what the client sends
+ * meanwhile waits, and the stream stays in memory, even when its connection
+ * is gone (then what is sent to it is nothing). Each hold needs its release.
+ */
+API void stream_hold(struct stream *s);
+API void stream_release(struct stream *s);
 
 /* All streams of the calling loop that have not logged in, too. */
 void stream_each(void (*fn)(void *ctx, struct stream *s), void *ctx);

@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: MIT */
+/* What a client stream is made of. For stream*.c, session.c and sm*.c. */
+#ifndef CORE_STREAM_INTERNAL_H
+#define CORE_STREAM_INTERNAL_H
+
+#include "core/sasl.h"
+#include "core/stream.h"
+#include "xml/writer.h"
+
+#define MECHANISM_MAX 32
+#define LANG_MAX 35
+
+/* What a stream needs until it has a session; freed then. */
+struct nego {
+	uint64_t due; /* clock_mono(); for all of it, whatever comes */
+	struct timer deadline;
+	struct timer delay; /* before the answer to a failure */
+	struct stream *stream;
+	struct sasl *sasl;
+	struct jid user;	  /* bare; the text is on the heap */
+	struct account *account;  /* pinned, once it is loaded */
+	struct elem *waiting;	  /* what came before the account was there */
+	struct session *resuming; /* waits for its receipts */
+	enum qname condition;	  /* of the failure that is delayed */
+	const char *text;
+	unsigned failures;
+	char mechanism[MECHANISM_MAX];
+	char lang[LANG_MAX + 1]; /* of the header, or "" */
+};
+
+struct stream {
+	struct list node;	     /* of the loop's streams */
+	struct transport *transport; /* NULL when it is gone */
+	struct session *session;
+	struct host *host;
+	struct nego *nego;
+	const struct stream_policy *policy;
+	struct xml_stream xml;
+	struct buf pending; /* what came while it waited */
+	unsigned holds;	    /* callbacks under way that name it */
+	bool has_header;    /* ours has been sent */
+	bool is_authenticated;
+	bool is_closing; /* nothing is read any more */
+	bool is_waiting; /* what comes is put by */
+	bool is_busy;	 /* in the loop of stream_input() */
+	bool is_moving;
+	bool is_starting_tls;
+	bool has_succeeded; /* a new header is due, at the account's home */
+	struct log_ctx log;
+	char ip[ADDR_TEXT_MAX];
+};
+
+/* stream.c */
+
+static inline enum xml_scope
+stream_scope(const struct stream *s)
+{
+	return s->transport->ops->is_framed ? XML_STANDALONE : XML_IN_STREAM;
+}
+
+/* Sends text that is XML already. */
+void stream_send_text(struct stream *s, struct str text);
+/* A whole stanza, rendered in the stream's content namespace. */
+void stream_send_wire(struct stream *s, struct wire *w);
+/* With an application-specific condition, as XML. */
+void stream_fail_with(struct stream *s, enum qname condition, const char *text,
+    struct str specific);
+/* Closes without a word: its link is taken for dead. */
+void stream_abandon(struct stream *s);
+/* It waits: what comes is put by until stream_go_on(). */
+void stream_wait(struct stream *s);
+void stream_go_on(struct stream *s);
+/* From now on it is this session's; what was for login is freed. */
+void stream_adopt(struct stream *s, struct session *session);
+/* A callback under way keeps its memory. */
+void stream_pin(struct stream *s);
+void stream_unpin(struct stream *s);
+
+/* stream_open.c */
+
+void stream_on_open(struct stream *s, const struct elem *root);
+/* Our header, from the default host when there is none yet. */
+void stream_send_header(struct stream *s, struct str to, struct str lang);
+void stream_send_features(struct stream *s);
+bool stream_needs_tls(const struct stream *s);
+bool stream_offers_tls(const struct stream *s);
+
+/* stream_auth.c: elements before login. */
+
+void stream_on_starttls(struct stream *s);
+void stream_on_auth(struct stream *s, struct elem *e);
+void stream_on_response(struct stream *s, struct elem *e);
+void stream_on_abort(struct stream *s);
+
+/* stream_bind.c: elements between login and session. */
+
+void stream_load_account(struct stream *s);
+void stream_on_unbound(struct stream *s, struct elem *e);
+/* Frees what waits in the negotiation, and ends it. */
+void nego_free(struct nego **n);
+
+#endif
