@@ -72,13 +72,16 @@ archive_expire_slice(struct db *db, struct store_req *req, uint64_t until)
 	struct id before;
 	int64_t key;
 	size_t n;
-	int err = 0;
+	int err;
 
 	if (req->before <= 0)
 		return 1;
 	uuid7_min(req->before, text);
 	if (!id_parse(str_c(text), &before))
 		return 1;
+	err = search_merge(db, until);
+	if (err <= 0)
+		return err;
 	do {
 		err = owner_next(db, req->owner, (int64_t)req->limit, &key);
 		if (err < 0)
@@ -128,8 +131,10 @@ archive_purge_slice(struct db *db, uint64_t until)
 {
 	int64_t key;
 	size_t n;
-	int err;
+	int err = search_merge(db, until);
 
+	if (err <= 0)
+		return err;
 	do {
 		err = db_number(db,
 		    db_prepare(db, "SELECT key FROM archive_owner"

@@ -89,6 +89,9 @@ static const char archive[] =
 static const char search[] =
     "CREATE VIRTUAL TABLE archive_fts USING fts5(owner, body, content='',"
     " tokenize='unicode61 remove_diacritics 2');"
+    /* Merging goes by slices too: see search_merge(). */
+    "INSERT INTO archive_fts(archive_fts, rank) VALUES('automerge', 0);"
+    "INSERT INTO archive_fts(archive_fts, rank) VALUES('crisismerge', 64);"
     "CREATE TABLE archive_index("
     " one INTEGER PRIMARY KEY CHECK(one = 1), high INTEGER NOT NULL);"
     "INSERT INTO archive_index VALUES(1, 0);";

@@ -8,6 +8,8 @@
 
 #define ROWS_AT_ONCE 32
 #define WORDS_MAX 32
+/* Pages of the index that are merged at once. */
+#define MERGE_PAGES "32"
 
 static const char *
 owner_word(int64_t owner, char text[24])
@@ -85,14 +87,42 @@ rows_add(struct db *db, struct arena *a, size_t *count_r)
 	return 0;
 }
 
+/*
+ * Each commit that changes the index adds a segment to it. They are merged
+ * here, before more are made, as left alone the index does it when it likes,
+ * in the midst of a commit.
+ */
+int
+search_merge(struct db *db, uint64_t until)
+{
+	int before, err;
+
+	do {
+		before = sqlite3_total_changes(db->h);
+		err = db_run(db,
+		    db_prepare(db, "INSERT INTO archive_fts(archive_fts, rank)"
+				   " VALUES('merge', " MERGE_PAGES ")"));
+		if (err < 0)
+			return err;
+		/* So it tells that there was nothing to do. */
+		if (sqlite3_total_changes(db->h) - before < 2)
+			return 1;
+	} while (clock_mono() < until);
+	return 0;
+}
+
 int
 search_index_slice(struct db *db, uint64_t until)
 {
-	struct arena *a = arena_new(0);
+	struct arena *a;
 	sqlite3_stmt *st;
 	size_t count = 0;
-	int err = 0;
+	int err = search_merge(db, until);
 
+	if (err <= 0)
+		return err;
+	a = arena_new(0);
+	err = 0;
 	while (err == 0 && db->index_high < db->seq_high) {
 		err = rows_add(db, a, &count);
 		arena_reset(a);

@@ -103,6 +103,7 @@ int archive_owner(struct db *db, struct str owner, int64_t *key_r);
  * and is committed by the caller. They stop at `until` (clock_mono()).
  * 1: all is done; 0: there is more; or an error.
  */
+int search_merge(struct db *db, uint64_t until);
 int search_index_slice(struct db *db, uint64_t until);
 int archive_expire_slice(struct db *db, struct store_req *req, uint64_t until);
 int archive_purge_slice(struct db *db, uint64_t until);
