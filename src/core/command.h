@@ -79,8 +79,8 @@ API void cmd_gather(struct cmd *c, json_t *(*part)(const struct cmd *c),
     void (*done)(struct cmd *c, json_t *whole));
 
 /*
- * Answers; from any loop. cmd_ok: a rescode of 0, or a restuple's text (may be
- * NULL). cmd_result takes the reference. cmd_fail: `code` as in ejabberd's
+ * Answers; from any loop. cmd_ok: a restuple's text (may be NULL), or a rescode
+ * of 0, with which a text is only shown on the command line. cmd_result takes the reference. cmd_fail: `code` as in ejabberd's
  * errors (10090: exists...), http status by kind; the text is for people.
  */
 enum cmd_error {

@@ -106,7 +106,7 @@ done_text(const struct cmd_outcome *o, struct buf *text)
 {
 	const struct cmd_type *t = o->def->result;
 
-	if (t->kind == CMD_RESTUPLE && o->text != NULL)
+	if (o->text != NULL)
 		buf_add_str(text, str_c(o->text));
 	else if (t->kind != CMD_RESCODE && t->kind != CMD_RESTUPLE)
 		cmd_value_to_text(text, t, o->value, o->version);

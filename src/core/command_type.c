@@ -522,9 +522,8 @@ by_value(const void *a, const void *b)
 	return value_cmp(*(json_t *const *)a, *(json_t *const *)b);
 }
 
-/* A new array of the same items in order. */
-static json_t *
-array_sorted(json_t *array)
+json_t *
+cmd_json_sorted(json_t *array)
 {
 	size_t n = json_array_size(array);
 	json_t *sorted = json_array();
@@ -581,7 +580,7 @@ list_to_json(const struct cmd_type *t, const json_t *value)
 	for (size_t i = 0; i < json_array_size(value); i++)
 		json_array_append_new(array,
 		    cmd_value_to_json(t->items, json_array_get(value, i)));
-	return array_sorted(array);
+	return cmd_json_sorted(array);
 }
 
 json_t *

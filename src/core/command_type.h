@@ -57,6 +57,8 @@ json_t *cmd_value_to_json(const struct cmd_type *t, const json_t *value);
 void cmd_value_to_text(struct buf *out, const struct cmd_type *t,
     const json_t *value, unsigned version);
 
+/* A new array of the same items in ascending order; takes `array`. */
+json_t *cmd_json_sorted(json_t *array);
 /* Compact JSON at the end of the buffer. */
 void cmd_json_write(struct buf *out, const json_t *value);
 

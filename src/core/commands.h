@@ -102,16 +102,46 @@ int commands_help(struct buf *out, const json_t *words);
 /* How to call one of them. */
 void command_help(struct buf *out, const struct cmd_def *def);
 /* The rows of the manual page, mdoc(7), for all that is registered. */
+void commands_write_manual(FILE *out);
+/*
+ * The same for the core and all modules that there are: for a program that
+ * does nothing else.
+ */
 void commands_manual(FILE *out);
 
-/* Tables of the core: commands_NAME.c. */
-extern const struct command commands_server[];
+/* ---- the core's own: commands_NAME.c ----------------------------------------*/
+
 extern const struct command commands_accounts[];
 extern const struct command commands_bans[];
-extern const struct command commands_sessions[];
+extern const struct command commands_logs[];
+extern const struct command commands_modules[];
 extern const struct command commands_presence[];
 extern const struct command commands_roster[];
+extern const struct command commands_server[];
+extern const struct command commands_sessions[];
 extern const struct command commands_stanza[];
-extern const struct command commands_modules[];
+extern const struct command commands_stats[];
+
+/* Shorthands for their rows. */
+#define ARG(name_, type_) \
+	{ \
+		.name = (name_), .type = (type_) \
+	}
+#define ARG_OLD(name_, type_, old_) \
+	{ \
+		.name = (name_), .type = (type_), .old_name = (old_) \
+	}
+
+/* "rookery@HOSTNAME". */
+const char *command_node(void);
+/*
+ * For a command of "user" and "host": runs found(c, account) at the account's
+ * home; the account is NULL if there is none.
+ */
+struct account;
+void command_at_home(
+    struct cmd *c, void (*found)(struct cmd *c, struct account *acct));
+/* Runs fn once, on the calling loop, when an answer of now is on its way. */
+void command_later(void (*fn)(void));
 
 #endif

@@ -273,7 +273,7 @@ on_manual(void *ctx, const struct cmd_def *def)
 }
 
 void
-commands_manual(FILE *out)
+commands_write_manual(FILE *out)
 {
 	struct buf tags = { 0 };
 	struct str rest;

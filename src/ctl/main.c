@@ -310,12 +310,28 @@ ctl_init(struct ctl *ctl, const struct options *o)
 	return EXIT_DONE;
 }
 
+static int
+start(struct ctl *ctl, int argc, char **argv)
+{
+	struct options options = { 0 };
+	int first = parse_options(argc, argv, &options);
+	int status;
+
+	if (first < 0)
+		return complain_usage("no such option, or no value for it");
+	if (first >= argc)
+		return complain_usage("which command?");
+	status = ctl_init(ctl, &options);
+	if (status != EXIT_DONE)
+		return status;
+	return run(ctl, argc - first, argv + first);
+}
+
 int
 main(int argc, char **argv)
 {
-	struct ctl ctl = { .arena = arena_new(0) };
-	struct options options = { 0 };
-	int first, status;
+	struct ctl ctl = { 0 };
+	int status;
 
 	if (argc == 2 &&
 	    (strcmp(argv[1], "-V") == 0 || strcmp(argv[1], "--version") == 0)) {
@@ -327,15 +343,9 @@ main(int argc, char **argv)
 		fputs(usage, stdout);
 		return EXIT_DONE;
 	}
-	first = parse_options(argc, argv, &options);
-	if (first < 0)
-		return complain_usage("no such option, or no value for it");
-	if (first >= argc)
-		return complain_usage("which command?");
-
-	status = ctl_init(&ctl, &options);
-	if (status == EXIT_DONE)
-		status = run(&ctl, argc - first, argv + first);
+	ctl.arena = arena_new(0);
+	status = start(&ctl, argc, argv);
 	arena_free(&ctl.arena);
+	arena_thread_done();
 	return status;
 }
