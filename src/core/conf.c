@@ -96,7 +96,7 @@ hosts_read(struct conf *conf, struct problems *p, const struct str_list *list)
 {
 	if (tree_get(conf->tree, "hosts") == NULL)
 		problem_add(p, 1,
-		    "key 'hosts' is missing: the domains to be "
+		    "'hosts' is missing: the domains to be "
 		    "served, such as [example.org]");
 	conf->hosts = (struct host_conf *)arena_zalloc(
 	    conf->arena, (list->count + 1) * sizeof(*conf->hosts));
@@ -155,7 +155,7 @@ workers_read(struct conf *conf, struct problems *p, struct str text)
 		n = MIN(MAX(cores_count(), 1u), WORKERS_MAX);
 	else if (!str_to_u64(text, &n) || n < 1 || n > WORKERS_MAX)
 		problem_add(p, line_of(conf, "workers"),
-		    "key 'workers': '" STR_FMT
+		    "'workers': '" STR_FMT
 		    "' is neither auto nor a number from 1 to %u",
 		    STR_ARG(text), WORKERS_MAX);
 	conf->workers = (unsigned)n;
@@ -164,7 +164,7 @@ workers_read(struct conf *conf, struct problems *p, struct str text)
 static void
 top_read(struct conf *conf, struct problems *p)
 {
-	struct optval_scope scope = { conf->arena, p, STR_NONE, "key" };
+	struct optval_scope scope = { conf->arena, p, STR_NONE, "" };
 	struct conf_top top = { 0 };
 
 	optvals_default(&scope, conf_top_options, &top);
@@ -179,7 +179,7 @@ top_read(struct conf *conf, struct problems *p)
 	conf->data_dir = top.data_dir.p;
 	if (top.data_dir.n == 0)
 		problem_add(
-		    p, line_of(conf, "data_dir"), "key 'data_dir' is empty");
+		    p, line_of(conf, "data_dir"), "'data_dir' is empty");
 }
 
 /* ---- sections -----------------------------------------------------------------*/
@@ -191,7 +191,7 @@ section_read(struct conf *conf, struct problems *p, const char *name,
 	struct optval_scope scope = { conf->arena, p, STR_NONE, NULL };
 	const struct tree *map = tree_get(conf->tree, name);
 
-	scope.what = arena_printf(conf->arena, "key of '%s'", name);
+	scope.where = arena_printf(conf->arena, " of '%s'", name);
 	optvals_default(&scope, options, values);
 	if (map != NULL)
 		optvals_read(&scope, options, map, NULL, values);
@@ -237,12 +237,12 @@ database_read(struct conf *conf, struct problems *p)
 	conf->database.path = text_or_null(db.path);
 	conf->database.dsn = text_or_null(db.dsn);
 	module = arena_printf(conf->arena, "store_%s", db.driver.p);
-	if (modules_table(module) == NULL) {
+	if (!modules_has(module)) {
 		const struct tree *t = tree_get(conf->tree, "database");
 		const struct tree *d = tree_get(t, "driver");
 
 		problem_unknown(p, d != NULL ? d->line : 0, "database driver",
-		    db.driver, drivers(conf->arena));
+		    db.driver, "", drivers(conf->arena));
 	}
 }
 
@@ -297,7 +297,7 @@ auth_read(struct conf *conf, struct problems *p)
 		if (*k == NULL)
 			problem_unknown(p,
 			    nested_line(conf, "auth", "mechanisms", i),
-			    "mechanism", name, known);
+			    "mechanism", name, "", known);
 	}
 	for (size_t i = 0; i < auth->backends.count; i++) {
 		struct str name = auth->backends.item[i];
@@ -305,7 +305,7 @@ auth_read(struct conf *conf, struct problems *p)
 		if (!str_is(name, backends[0]))
 			problem_unknown(p,
 			    nested_line(conf, "auth", "backends", i), "backend",
-			    name, backends);
+			    name, "", backends);
 	}
 }
 
@@ -377,7 +377,7 @@ listen_item(struct conf *conf, struct problems *p, const struct tree *map,
     struct listen_conf *l)
 {
 	struct optval_scope scope = { conf->arena, p, STR_NONE,
-		"key of 'listen'" };
+		" of 'listen'" };
 	struct conf_listen raw = { 0 };
 
 	l->line = map->line;
@@ -392,7 +392,7 @@ listen_item(struct conf *conf, struct problems *p, const struct tree *map,
 	}
 	if (addr_parse(raw.ip, (uint16_t)raw.port, &l->addr) < 0) {
 		problem_add(p, map->line,
-		    "key of 'listen' 'ip': '" STR_FMT "' is not an IP address",
+		    "'ip' of 'listen': '" STR_FMT "' is not an IP address",
 		    STR_ARG(raw.ip));
 		return;
 	}
@@ -412,7 +412,7 @@ listen_read(struct conf *conf, struct problems *p)
 		list = yaml_read(conf->arena, STR(listen_default), p);
 	if (list->kind != TREE_LIST) {
 		problem_add(p, list->line,
-		    "key 'listen': a list is expected, such as "
+		    "'listen': a list is expected, such as "
 		    "[{type: c2s, port: 5222}]");
 		return;
 	}
@@ -506,12 +506,25 @@ running_keep(struct conf *conf, const struct conf *old)
 /* ---- all of it -------------------------------------------------------------------*/
 
 static void
+plugins_find(struct conf *conf, struct problems *p)
+{
+	int err;
+
+	modules_set_dir(conf->plugin_dir);
+	err = modules_check_dir();
+	if (err < 0)
+		problem_add(p, line_of(conf, "plugin_dir"),
+		    "the folder of modules, %s, cannot be read: %s",
+		    modules_dir(), err_text(err));
+}
+
+static void
 tree_read(
     struct conf *conf, const struct conf *running, struct problems *problems)
 {
 	top_read(conf, problems);
 	if (running == NULL)
-		modules_set_dir(conf->plugin_dir);
+		plugins_find(conf, problems);
 	log_read(conf, problems);
 	database_read(conf, problems);
 	auth_read(conf, problems);

@@ -76,7 +76,7 @@ conf_module_options(const struct conf *conf, struct arena *a,
 	struct optval_scope scope = { .arena = a, .problems = problems };
 	void *values = arena_zalloc(a, table->options_size + 1);
 
-	scope.what = arena_printf(a, "option of module '%s'", name);
+	scope.where = arena_printf(a, " of module '%s'", name);
 	scope.host = host != NULL ? host->name : STR_NONE;
 	optvals_default(&scope, table->options, values);
 	options_read(&scope, table, options_map(modules, name), values);
@@ -156,12 +156,15 @@ static void
 entry_add(struct reading *r, const char *name)
 {
 	const struct module *table;
+	const char *why = NULL;
 
-	if (entry_find(r, name) != NULL)
+	if (entry_find(r, name) != NULL || !modules_has(name))
 		return;
-	table = modules_table(name);
-	if (table == NULL)
+	table = modules_open(r->scratch, name, &why);
+	if (table == NULL) {
+		problem_add(r->problems, 0, "module '%s': %s", name, why);
 		return;
+	}
 	r->entry = (struct entry *)arena_grow(r->scratch, r->entry,
 	    r->count * sizeof(*r->entry), (r->count + 1) * sizeof(*r->entry));
 	r->entry[r->count++] = (struct entry){ .name = name, .table = table };
@@ -204,7 +207,7 @@ enabled_read(struct reading *r, const struct tree *map)
 	if (t != NULL &&
 	    (t->kind != TREE_TEXT || !bool_parse(t->text, &is_enabled)))
 		problem_add(r->problems, t->line,
-		    "key 'enabled' is neither true nor false");
+		    "'enabled' is neither true nor false");
 	return is_enabled;
 }
 
@@ -213,8 +216,10 @@ module_apply(struct reading *r, const struct tree *t)
 {
 	struct entry *e = entry_find(r, str_dup_c(r->scratch, t->key));
 
+	if (e == NULL && modules_has(str_dup_c(r->scratch, t->key)))
+		return; /* entry_add() has said why it cannot be */
 	if (e == NULL) {
-		problem_unknown(r->problems, t->key_line, "module", t->key,
+		problem_unknown(r->problems, t->key_line, "module", t->key, "",
 		    modules_names(r->scratch));
 		return;
 	}
@@ -241,7 +246,7 @@ map_apply(struct reading *r, const struct tree *map)
 	if (map->kind != TREE_MAP) {
 		if (map->kind != TREE_TEXT || map->text.n > 0)
 			problem_add(r->problems, map->line,
-			    "key 'modules': a map is expected, such as "
+			    "'modules': a map is expected, such as "
 			    "{ping: {}}");
 		return;
 	}
@@ -352,7 +357,7 @@ host_check(struct reading *r, const struct tree *t)
 		n++;
 	if (*n == NULL)
 		problem_unknown(
-		    r->problems, t->key_line, "host", t->key, names);
+		    r->problems, t->key_line, "host", t->key, "", names);
 	if (t->kind != TREE_MAP) {
 		problem_add(r->problems, t->line,
 		    "a map is expected here, such as {modules: {ping: {}}}");
@@ -360,8 +365,8 @@ host_check(struct reading *r, const struct tree *t)
 	}
 	for (const struct tree *k = t->first; k != NULL; k = k->next) {
 		if (!str_is(k->key, keys[0]))
-			problem_unknown(r->problems, k->key_line,
-			    "key of 'host_config'", k->key, keys);
+			problem_unknown(r->problems, k->key_line, "key", k->key,
+			    " of 'host_config'", keys);
 	}
 }
 
@@ -372,7 +377,7 @@ hosts_check(struct reading *r)
 		return;
 	if (r->hosts->kind != TREE_MAP) {
 		problem_add(r->problems, r->hosts->line,
-		    "key 'host_config': a map of hosts is expected");
+		    "'host_config': a map of hosts is expected");
 		return;
 	}
 	for (const struct tree *t = r->hosts->first; t != NULL; t = t->next)

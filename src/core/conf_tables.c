@@ -45,7 +45,7 @@ const struct option conf_log_options[] = {
 	OPT_CHOICE("level", struct conf_log, level, "info", levels,
 	    "what is logged: this and everything graver"),
 	OPT_TEXT("target", struct conf_log, target, "stderr", 1000,
-	    "stderr, syslog, or the path of a file"),
+	    "where lines go: stderr, syslog, or the path of a file"),
 	OPT_CHOICE("format", struct conf_log, format, "text", formats,
 	    "lines of text, or JSON objects"),
 	OPTIONS_END,

@@ -410,8 +410,8 @@ daemon_end(void)
 	log_info(&log_daemon, "stops");
 	loops_end();
 	main_run();
-	commands_fini();
 	modules_unload();
+	commands_fini();
 	reload_settle();
 	certs_drop();
 	hosts_fini();

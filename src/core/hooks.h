@@ -91,9 +91,19 @@ void modules_reload_one(const char *name, modules_done_fn *done, void *ctx);
 void modules_set_dir(const char *dir);
 const char *modules_dir(void);
 void modules_add_static(const struct builtin *tables);
+/* Can it be read? -errno. */
+int modules_check_dir(void);
 /* Names of all that could be loaded, sorted, ended by NULL. */
 const char *const *modules_names(struct arena *a);
-/* The table of a module that is loaded or can be; NULL if there is none. */
+/* Is it among them? */
+bool modules_has(const char *name);
+/* The table of a module; NULL with *why_r, from `a`. On the main thread. */
+const struct module *modules_open(
+    struct arena *a, const char *name, const char **why_r);
+/*
+ * The table of a module that is known; on the main thread, that of any that
+ * can be loaded. NULL if there is none.
+ */
 const struct module *modules_table(const char *name);
 void modules_each(
     void (*fn)(void *ctx, const char *name, const struct module *table),

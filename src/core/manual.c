@@ -52,7 +52,7 @@ help_print(const char *help)
 	if (help[0] >= 'a' && help[0] <= 'z')
 		printf("%c%s", help[0] - 'a' + 'A', help + 1);
 	else
-		printf("\\&%s", help);
+		printf("%s%s", strchr(".'", help[0]) ? "\\&" : "", help);
 	printf("%s\n", help[strlen(help) - 1] == '.' ? "" : ".");
 }
 

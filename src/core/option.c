@@ -105,7 +105,8 @@ choice_parse(struct arena *a, const struct option *o, struct str text,
 		}
 		buf_printf(&b, "%s%s", i > 0 ? ", " : "", o->choices[i]);
 	}
-	*why_r = arena_printf(a, "is none of: " STR_FMT, STR_ARG(buf_str(&b)));
+	*why_r =
+	    arena_printf(a, "is not one of: " STR_FMT, STR_ARG(buf_str(&b)));
 	buf_fini(&b);
 	return false;
 }
@@ -207,13 +208,13 @@ list_read(struct optval_scope *scope, const struct option *o,
 
 	if (list->kind != TREE_LIST) {
 		problem_add(scope->problems, list->line,
-		    "%s '%s': a list is expected, such as [a, b]", scope->what,
-		    o->name);
+		    "'%s'%s: a list is expected, such as [a, b]", o->name,
+		    scope->where);
 		return false;
 	}
 	if (list->count < o->min || list->count > o->max) {
 		problem_add(scope->problems, list->line,
-		    "%s '%s': %zu items are too %s", scope->what, o->name,
+		    "'%s'%s: %zu items are too %s", o->name, scope->where,
 		    list->count, list->count < o->min ? "few" : "many");
 		return false;
 	}
@@ -222,8 +223,8 @@ list_read(struct optval_scope *scope, const struct option *o,
 	for (const struct tree *t = list->first; t != NULL; t = t->next) {
 		if (t->kind != TREE_TEXT) {
 			problem_add(scope->problems, t->line,
-			    "%s '%s': a text is expected, not %s", scope->what,
-			    o->name, tree_kind_name(t));
+			    "'%s'%s: a text is expected, not %s", o->name,
+			    scope->where, tree_kind_name(t));
 			return false;
 		}
 		items[i++] = host_insert(scope->arena, t->text, scope->host);
@@ -254,8 +255,8 @@ optvals_default(
 		else if (!optval_parse(scope->arena, table, str_c(table->value),
 			     scope->host, values, &why))
 			problem_add(scope->problems, 0,
-			    "%s '%s': its default, '%s', %s", scope->what,
-			    table->name, table->value, why);
+			    "'%s'%s: its default, '%s', %s", table->name,
+			    scope->where, table->value, why);
 	}
 }
 
@@ -269,14 +270,14 @@ optval_read(struct optval_scope *scope, const struct option *o,
 		return list_read(scope, o, t, values);
 	if (t->kind != TREE_TEXT) {
 		problem_add(scope->problems, t->line,
-		    "%s '%s': a text is expected, not %s", scope->what, o->name,
+		    "'%s'%s: a text is expected, not %s", o->name, scope->where,
 		    tree_kind_name(t));
 		return false;
 	}
 	if (optval_parse(scope->arena, o, t->text, scope->host, values, &why))
 		return true;
-	problem_add(scope->problems, t->line, "%s '%s': '" STR_FMT "' %s",
-	    scope->what, o->name, STR_ARG(o->is_secret ? STR("***") : t->text),
+	problem_add(scope->problems, t->line, "'%s'%s: '" STR_FMT "' %s",
+	    o->name, scope->where, STR_ARG(o->is_secret ? STR("***") : t->text),
 	    why);
 	return false;
 }
@@ -319,7 +320,7 @@ key_refuse(struct optval_scope *scope, const struct option *table,
 	for (; n < count + more; n++)
 		names[n] = also[n - count];
 	problem_unknown(
-	    scope->problems, t->key_line, scope->what, t->key, names);
+	    scope->problems, t->key_line, "key", t->key, scope->where, names);
 }
 
 bool

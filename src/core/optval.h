@@ -11,8 +11,8 @@
 struct optval_scope {
 	struct arena *arena; /* of the values */
 	struct problems *problems;
-	struct str host;  /* in place of @HOST@; none: there is none */
-	const char *what; /* "key", "option of module 'ping'" */
+	struct str host;   /* in place of @HOST@; none: there is none */
+	const char *where; /* in messages: "", " of 'limits'" */
 };
 
 /* Sets every field of the table to its default. */

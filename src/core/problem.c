@@ -118,26 +118,23 @@ name_nearest(struct str name, const char *const *names)
 
 void
 problem_unknown(struct problems *p, unsigned line, const char *what,
-    struct str name, const char *const *names)
+    struct str name, const char *where, const char *const *names)
 {
 	const char *nearest = name_nearest(name, names);
-	struct buf list = { 0 };
+	struct buf b = { 0 };
 	size_t count = 0;
 
-	if (nearest != NULL) {
-		problem_add(p, line,
-		    "unknown %s '" STR_FMT "'; did you mean '%s'?", what,
-		    STR_ARG(name), nearest);
-		return;
-	}
-	for (; names[count] != NULL && count <= NAMES_LISTED; count++)
-		buf_printf(&list, "%s%s", count > 0 ? ", " : "", names[count]);
-	if (count == 0 || count > NAMES_LISTED)
-		problem_add(
-		    p, line, "unknown %s '" STR_FMT "'", what, STR_ARG(name));
-	else
-		problem_add(p, line,
-		    "unknown %s '" STR_FMT "'; there are: " STR_FMT, what,
-		    STR_ARG(name), STR_ARG(buf_str(&list)));
-	buf_fini(&list);
+	buf_printf(
+	    &b, "unknown %s '" STR_FMT "'%s", what, STR_ARG(name), where);
+	while (names[count] != NULL)
+		count++;
+	if (nearest != NULL)
+		buf_printf(&b, "; did you mean '%s'?", nearest);
+	else if (count > 0 && count <= NAMES_LISTED)
+		buf_add_str(&b, STR("; there are: "));
+	for (size_t i = 0;
+	     nearest == NULL && i < count && count <= NAMES_LISTED; i++)
+		buf_printf(&b, "%s%s", i > 0 ? ", " : "", names[i]);
+	problem_add(p, line, STR_FMT, STR_ARG(buf_str(&b)));
+	buf_fini(&b);
 }

@@ -36,10 +36,10 @@ void problems_print(const struct problems *p);
  */
 const char *name_nearest(struct str name, const char *const *names);
 /*
- * "unknown WHAT 'name'; did you mean 'x'?", or the names when they are few
- * and none is near.
+ * "unknown WHAT 'name'WHERE; did you mean 'x'?", or the names when they are
+ * few and none is near.
  */
 void problem_unknown(struct problems *p, unsigned line, const char *what,
-    struct str name, const char *const *names);
+    struct str name, const char *where, const char *const *names);
 
 #endif

@@ -8,6 +8,7 @@
 
 #include <dirent.h>
 #include <dlfcn.h>
+#include <errno.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -68,6 +69,12 @@ modules_add_static(const struct builtin *tables)
 	statics = tables;
 }
 
+static const char *
+module_path(struct arena *a, const char *name)
+{
+	return arena_printf(a, "%s/%s.so", modules_dir(), name);
+}
+
 static bool
 name_is_good(const char *name)
 {
@@ -118,6 +125,43 @@ names_of_dir(struct arena *a, const char **names, size_t *count)
 	return names;
 }
 
+int
+modules_check_dir(void)
+{
+	DIR *d = statics == NULL ? opendir(modules_dir()) : NULL;
+
+	if (d == NULL)
+		return statics == NULL ? -errno : 0;
+	closedir(d);
+	return 0;
+}
+
+static bool
+is_linked_in(const struct builtin *b, const char *name)
+{
+	for (; b != NULL && b->name != NULL; b++) {
+		if (strcmp(b->name, name) == 0)
+			return true;
+	}
+	return false;
+}
+
+bool
+modules_has(const char *name)
+{
+	struct arena *a;
+	bool has_file;
+
+	if (is_linked_in(builtins, name) || is_linked_in(statics, name))
+		return true;
+	if (statics != NULL || !name_is_good(name))
+		return false;
+	a = arena_new(0);
+	has_file = access(module_path(a, name), F_OK) == 0;
+	arena_free(&a);
+	return has_file;
+}
+
 const char *const *
 modules_names(struct arena *a)
 {
@@ -148,12 +192,6 @@ file_stamp(const char *path)
 	return (uint64_t)st.st_ino * 31 +
 	       (uint64_t)st.st_mtim.tv_sec * 1000000007 +
 	       (uint64_t)st.st_mtim.tv_nsec + (uint64_t)st.st_size;
-}
-
-static const char *
-module_path(struct arena *a, const char *name)
-{
-	return arena_printf(a, "%s/%s.so", modules_dir(), name);
 }
 
 static struct loaded *
@@ -386,6 +424,14 @@ loaded_end(struct loaded *l)
 		log_debug(&log_modules, "unloaded %s", l->name);
 	}
 	loaded_forget(l);
+}
+
+const struct module *
+modules_open(struct arena *a, const char *name, const char **why_r)
+{
+	const struct loaded *l = loaded_find(a, name, why_r);
+
+	return l != NULL ? l->table : NULL;
 }
 
 const struct module *

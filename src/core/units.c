@@ -108,7 +108,8 @@ quantity_print(struct buf *b, const struct unit *units, uint64_t value)
 {
 	while (units->size != 1 && (value == 0 || value % units->size != 0))
 		units++;
-	buf_printf(b, "%llu%s", (unsigned long long)value, units->name);
+	buf_printf(b, "%llu%s", (unsigned long long)(value / units->size),
+	    units->name);
 }
 
 void
