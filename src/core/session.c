@@ -274,27 +274,11 @@ answer_iq(struct session *s, struct elem *e, struct receipt *r)
 		stanza_reply(st);
 }
 
-static void
-count(const struct elem *e)
-{
-	switch (elem_name(e)) {
-	case EL_MESSAGE:
-		metric_add(METRIC_MESSAGES_IN, 1);
-		break;
-	case EL_PRESENCE:
-		metric_add(METRIC_PRESENCES_IN, 1);
-		break;
-	default:
-		metric_add(METRIC_IQS_IN, 1);
-	}
-}
-
 void
 session_on_stanza(struct session *s, struct elem *e)
 {
 	struct receipt *r = s->sm != NULL ? sm_receipt(s->sm) : NULL;
 
-	count(e);
 	if (iq_is_for_us(e))
 		answer_iq(s, e, r);
 	else
