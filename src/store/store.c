@@ -93,6 +93,7 @@ store_open(struct arena *a, const char *driver,
 	int err;
 
 	must(backend == NULL);
+	atomic_store(&is_closing, false);
 	if (b == NULL) {
 		*why_r = arena_printf(a,
 		    "database driver '%s': no loaded module provides it",
@@ -103,7 +104,6 @@ store_open(struct arena *a, const char *driver,
 	err = b->open(a, config, why_r);
 	if (err < 0)
 		return err;
-	atomic_store(&is_closing, false);
 	backend = b;
 	log_info(&log_store, "storage is '%s'", driver);
 	return 0;

@@ -6,12 +6,17 @@
 #include <errno.h>
 #include <ftw.h>
 #include <semaphore.h>
+#include <setjmp.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
 #include <unistd.h>
 
-static const struct store_backend *rig_backend;
+#include <cmocka.h>
+
+const struct store_backend *rig_backend;
+struct rig rig;
 static sem_t done;
 
 /* ---- folders ----------------------------------------------------------- */
@@ -44,15 +49,14 @@ rig_folder_remove(char *dir)
 /* ---- running ----------------------------------------------------------- */
 
 void
-rig_open(const struct store_backend *backend, const char *dir)
+rig_open(const char *dir)
 {
 	struct store_config config = { .data_dir = dir };
 	struct arena *a = arena_new(0);
 	const char *why = "";
 
-	rig_backend = backend;
-	store_register(backend);
-	if (store_open(a, backend->name, &config, &why) < 0)
+	store_register(rig_backend);
+	if (store_open(a, rig_backend->name, &config, &why) < 0)
 		fprintf(stderr, "cannot open: %s\n", why);
 	must(*why == '\0');
 	arena_free(&a);
@@ -69,6 +73,56 @@ rig_close(void)
 	loops_free();
 	store_unregister(rig_backend);
 	sem_destroy(&done);
+}
+
+int
+rig_setup(void **state)
+{
+	rig.dir = rig_folder();
+	rig.a = arena_new(0);
+	rig_open(rig.dir);
+	return 0;
+}
+
+int
+rig_teardown(void **state)
+{
+	rig_close();
+	rig_folder_remove(rig.dir);
+	arena_free(&rig.a);
+	return 0;
+}
+
+void
+rig_reopen(void)
+{
+	rig_close();
+	rig_open(rig.dir);
+}
+
+void
+rig_assert_str(struct str s, const char *text)
+{
+	if (!str_is(s, text))
+		fail_msg("'" STR_FMT "' is not '%s'", STR_ARG(s), text);
+}
+
+void
+rig_assert_value(
+    const char *owner, const char *store, const char *key, const char *value)
+{
+	struct str v;
+
+	assert_int_equal(rig_get(0, rig.a, owner, store, key, &v), 0);
+	rig_assert_str(v, value);
+}
+
+void
+rig_assert_absent(const char *owner, const char *store, const char *key)
+{
+	struct str v;
+
+	assert_int_equal(rig_get(1, rig.a, owner, store, key, &v), ERR_ABSENT);
 }
 
 void

@@ -14,9 +14,26 @@
 char *rig_folder(void);
 void rig_folder_remove(char *dir);
 
+/* Set by main: whom the test is about. */
+extern const struct store_backend *rig_backend;
+/* The folder of the test, and memory that lasts as long. */
+extern struct rig {
+	char *dir;
+	struct arena *a;
+} rig;
+
 /* Opens the database in `dir`, and runs the loops. */
-void rig_open(const struct store_backend *backend, const char *dir);
+void rig_open(const char *dir);
 void rig_close(void);
+/* For cmocka: a fresh database, open, in rig.dir. */
+int rig_setup(void **state);
+int rig_teardown(void **state);
+void rig_reopen(void);
+
+void rig_assert_str(struct str s, const char *text);
+void rig_assert_value(
+    const char *owner, const char *store, const char *key, const char *value);
+void rig_assert_absent(const char *owner, const char *store, const char *key);
 
 /* Runs fn(arg) on a loop and waits for rig_done(), 30 s at most. */
 void rig_run(unsigned loop, void (*fn)(void *arg), void *arg);

@@ -15,40 +15,12 @@
 #define ROMEO "romeo@example.net"
 #define START 1700000000000
 
-static char *dir;
-static struct arena *a;
-
-static int
-setup(void **state)
-{
-	dir = rig_folder();
-	a = arena_new(0);
-	rig_open(&sqlite_backend, dir);
-	return 0;
-}
-
-static int
-teardown(void **state)
-{
-	rig_close();
-	rig_folder_remove(dir);
-	arena_free(&a);
-	return 0;
-}
-
-static void
-assert_str(struct str s, const char *text)
-{
-	if (!str_is(s, text))
-		fail_msg("'" STR_FMT "' is not '%s'", STR_ARG(s), text);
-}
-
 /* The id of the n-th item of a millisecond. */
 static struct str
 id_at(int64_t ms, unsigned n)
 {
-	return str_printf(a, "%08x-%04x-7%03x-8000-%012x", (unsigned)(ms >> 16),
-	    (unsigned)(ms & 0xffff), n, n);
+	return str_printf(rig.a, "%08x-%04x-7%03x-8000-%012x",
+	    (unsigned)(ms >> 16), (unsigned)(ms & 0xffff), n, n);
 }
 
 struct items {
@@ -98,7 +70,8 @@ sql_number(const char *sql)
 	int64_t n;
 
 	assert_int_equal(
-	    sqlite3_open(str_printf(a, "%s/rookery.db", dir).p, &h), SQLITE_OK);
+	    sqlite3_open(str_printf(rig.a, "%s/rookery.db", rig.dir).p, &h),
+	    SQLITE_OK);
 	sqlite3_busy_timeout(h, 10000);
 	if (sqlite3_prepare_v2(h, sql, -1, &st, NULL) != SQLITE_OK)
 		fail_msg("%s: %s", sql, sqlite3_errmsg(h));
@@ -163,16 +136,16 @@ model_make(void)
 			.id = id_at(ms, n),
 			.with = str_c(peers[rnd(ARRAY_LEN(peers))]),
 			.is_outgoing = rnd(2) == 0,
-			.xml = str_printf(a, "<message>%zu</message>", i),
+			.xml = str_printf(rig.a, "<message>%zu</message>", i),
 			.body = str_c(word),
 		};
 		if (rnd(5) == 0) {
 			m->media_url = str_printf(
-			    a, "https://up.example.net/f/%zu/pic.jpg", i);
+			    rig.a, "https://up.example.net/f/%zu/pic.jpg", i);
 			m->media_type = STR("image/jpeg");
 		}
 		if (rnd(3) == 0)
-			m->origin_id = str_printf(a, "o%zu", i);
+			m->origin_id = str_printf(rig.a, "o%zu", i);
 	}
 	for (size_t i = 0; i < ITEMS; i += 250)
 		assert_int_equal(append(JULIET, model + i, 250), 0);
@@ -250,7 +223,7 @@ check_forwards(struct archive_filter f, size_t limit)
 	f.limit = limit;
 	f.want_total = true;
 	do {
-		assert_int_equal(rig_find(0, a, JULIET, &f, &page), 0);
+		assert_int_equal(rig_find(0, rig.a, JULIET, &f, &page), 0);
 		assert_int_equal(page.total, n);
 		assert_int_equal(page.count, MIN(limit, n - at));
 		for (size_t i = 0; i < page.count; i++)
@@ -273,7 +246,7 @@ check_backwards(struct archive_filter f, size_t limit)
 	f.limit = limit;
 	f.is_backwards = true;
 	do {
-		assert_int_equal(rig_find(1, a, JULIET, &f, &page), 0);
+		assert_int_equal(rig_find(1, rig.a, JULIET, &f, &page), 0);
 		assert_int_equal(page.count, MIN(limit, at));
 		at -= page.count;
 		for (size_t i = 0; i < page.count; i++)
@@ -300,7 +273,7 @@ check_filter(const struct archive_filter *f)
 	/* Just counting. */
 	none.limit = 0;
 	none.want_total = true;
-	assert_int_equal(rig_find(0, a, JULIET, &none, &page), 0);
+	assert_int_equal(rig_find(0, rig.a, JULIET, &none, &page), 0);
 	assert_int_equal(page.count, 0);
 	assert_int_equal(page.total, n);
 	assert_int_equal(page.is_complete, n == 0);
@@ -365,13 +338,13 @@ test_find_times(void **state)
 	append_body(JULIET, START, ROMEO, "two");
 	append_body(JULIET, START, ROMEO, "three");
 	append_body(JULIET, START + 1, ROMEO, "four");
-	assert_int_equal(rig_find(0, a, JULIET, &f, &page), 0);
+	assert_int_equal(rig_find(0, rig.a, JULIET, &f, &page), 0);
 	assert_int_equal(page.count, 3);
 	f.end = START;
-	assert_int_equal(rig_find(0, a, JULIET, &f, &page), 0);
+	assert_int_equal(rig_find(0, rig.a, JULIET, &f, &page), 0);
 	assert_int_equal(page.count, 2);
 	f.start = START + 1;
-	assert_int_equal(rig_find(0, a, JULIET, &f, &page), 0);
+	assert_int_equal(rig_find(0, rig.a, JULIET, &f, &page), 0);
 	assert_int_equal(page.count, 0);
 	assert_true(page.is_complete);
 }
@@ -381,7 +354,7 @@ assert_find(const struct archive_filter *f, int err)
 {
 	struct archive_page page;
 
-	assert_int_equal(rig_find(0, a, JULIET, f, &page), err);
+	assert_int_equal(rig_find(0, rig.a, JULIET, f, &page), err);
 	assert_int_equal(page.count, 0);
 }
 
@@ -408,7 +381,7 @@ test_find_absent(void **state)
 	f = (struct archive_filter){ .limit = 10, .ids = ids, .id_count = 2 };
 	assert_find(&f, ERR_ABSENT);
 	f.id_count = 1;
-	assert_int_equal(rig_find(0, a, JULIET, &f, &page), 0);
+	assert_int_equal(rig_find(0, rig.a, JULIET, &f, &page), 0);
 	assert_int_equal(page.count, 1);
 	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
 		ids[0] = str_c(bad[i]);
@@ -418,9 +391,9 @@ test_find_absent(void **state)
 	assert_find(&f, 0);
 
 	/* Somebody who has no archive at all. */
-	assert_int_equal(rig_find(0, a, "x@y", &f, &page), ERR_ABSENT);
+	assert_int_equal(rig_find(0, rig.a, "x@y", &f, &page), ERR_ABSENT);
 	f = (struct archive_filter){ .limit = 10, .want_total = true };
-	assert_int_equal(rig_find(0, a, "x@y", &f, &page), 0);
+	assert_int_equal(rig_find(0, rig.a, "x@y", &f, &page), 0);
 	assert_true(page.is_complete);
 	assert_int_equal(page.count + page.total, 0);
 }
@@ -431,18 +404,18 @@ test_ends(void **state)
 	struct archive_page page;
 	uint64_t n;
 
-	assert_int_equal(rig_ends(0, a, JULIET, &page), 0);
+	assert_int_equal(rig_ends(0, rig.a, JULIET, &page), 0);
 	assert_int_equal(page.count, 0);
 	append_body(JULIET, START + 2, ROMEO, "second");
-	assert_int_equal(rig_ends(0, a, JULIET, &page), 0);
+	assert_int_equal(rig_ends(0, rig.a, JULIET, &page), 0);
 	assert_int_equal(page.count, 1);
-	assert_str(page.items[0].body, "second");
+	rig_assert_str(page.items[0].body, "second");
 	append_body(JULIET, START + 1, ROMEO, "first");
 	append_body(JULIET, START + 3, ROMEO, "third");
-	assert_int_equal(rig_ends(0, a, JULIET, &page), 0);
+	assert_int_equal(rig_ends(0, rig.a, JULIET, &page), 0);
 	assert_int_equal(page.count, 2);
-	assert_str(page.items[0].body, "first");
-	assert_str(page.items[1].body, "third");
+	rig_assert_str(page.items[0].body, "first");
+	rig_assert_str(page.items[1].body, "third");
 	assert_int_equal(rig_archive_count(0, JULIET, &n), 0);
 	assert_int_equal(n, 3);
 	assert_int_equal(rig_archive_count(0, ROMEO, &n), 0);
@@ -490,7 +463,7 @@ find_text(const char *owner, const char *text, struct archive_page *page_r)
 		.want_total = true,
 	};
 
-	assert_int_equal(rig_find(0, a, owner, &f, page_r), 0);
+	assert_int_equal(rig_find(0, rig.a, owner, &f, page_r), 0);
 	assert_int_equal(page_r->total, page_r->count);
 }
 
@@ -527,11 +500,11 @@ test_replace(void **state)
 	assert_int_equal(rig_write(0, JULIET, fill_replace, &id), 0);
 	assert_int_equal(rig_write(0, JULIET, fill_replace, &unindexed), 0);
 	assert_text(JULIET, "secret", 0);
-	assert_int_equal(rig_find(0, a, JULIET, &f, &page), 0);
+	assert_int_equal(rig_find(0, rig.a, JULIET, &f, &page), 0);
 	assert_int_equal(page.count, 2);
-	assert_str(page.items[0].xml, "<gone/>");
+	rig_assert_str(page.items[0].xml, "<gone/>");
 	assert_true(str_is_none(page.items[0].body));
-	assert_str(page.items[0].with, ROMEO);
+	rig_assert_str(page.items[0].with, ROMEO);
 
 	id = id_at(START + 9, 9);
 	assert_int_equal(rig_write(0, JULIET, fill_replace, &id), ERR_ABSENT);
@@ -585,7 +558,7 @@ test_clear(void **state)
 	assert_int_equal(rig_archive_count(0, JULIET, &n), 0);
 	assert_int_equal(n, 0);
 	append_body(JULIET, START, ROMEO, "anew");
-	assert_int_equal(rig_find(0, a, JULIET, &f, &page), 0);
+	assert_int_equal(rig_find(0, rig.a, JULIET, &f, &page), 0);
 	assert_int_equal(page.count, 1);
 	wait_number("SELECT count(*) FROM archive", 301);
 	wait_number("SELECT count(*) FROM archive_owner", 2);
@@ -603,7 +576,7 @@ test_clear_restart(void **state)
 	model_make();
 	assert_int_equal(rig_write(0, JULIET, fill_clear, NULL), 0);
 	rig_close();
-	rig_open(&sqlite_backend, dir);
+	rig_open(rig.dir);
 	wait_number("SELECT count(*) FROM archive", 300);
 }
 
@@ -621,7 +594,7 @@ test_expire(void **state)
 	for (size_t i = 1199; model_ms[i] == model_ms[1200]; i--)
 		n++;
 	assert_int_equal(n, 1200 + 300);
-	assert_int_equal(rig_find(0, a, JULIET, &f, &page), 0);
+	assert_int_equal(rig_find(0, rig.a, JULIET, &f, &page), 0);
 	for (size_t i = 0; i < page.count; i++)
 		assert_item(&page.items[i], ITEMS - page.count + i);
 	assert_true(page.count >= 800);
@@ -647,7 +620,7 @@ test_space(void **state)
 
 	for (int i = 0; i < 8; i++)
 		append_body(JULIET, START + i, ROMEO,
-		    str_printf(a, "%0*d", 400000, 7).p);
+		    str_printf(rig.a, "%0*d", 400000, 7).p);
 	before = sql_number("PRAGMA page_count");
 	assert_true(before > 700);
 	assert_int_equal(rig_expire(0, "example.net", START + 7, &n), 0);
@@ -794,7 +767,7 @@ test_views(void **state)
 	assert_int_equal(append(JULIET, &bare, 1), 0);
 	assert_int_equal(sql_number("SELECT count(*) FROM chat_message"), 1);
 	assert_int_equal(
-	    sql_number(str_printf(a,
+	    sql_number(str_printf(rig.a,
 		"SELECT count(*) FROM chat_message WHERE"
 		" message_id = '" STR_FMT "' AND from_user_id = '" JULIET
 		"' AND to_user_id = '" ROMEO "' AND message = 'hello'"
@@ -826,7 +799,7 @@ test_views(void **state)
 	    1);
 }
 
-#define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
+#define TEST(fn) cmocka_unit_test_setup_teardown(fn, rig_setup, rig_teardown)
 
 int
 main(void)
@@ -848,5 +821,6 @@ main(void)
 		TEST(test_views),
 	};
 
+	rig_backend = &sqlite_backend;
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

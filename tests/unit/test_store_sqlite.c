@@ -1,18 +1,13 @@
 /* SPDX-License-Identifier: MIT */
-/* The SQLite backend: accounts, keyed values, order, failures, durability. */
+/* The SQLite backend: accounts and keyed values; opening, schema, backup. */
 #include "modules/store_sqlite/sqlite.h"
 #include "store_rig.h"
 
-#include <errno.h>
 #include <setjmp.h>
-#include <signal.h>
 #include <stdarg.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -20,94 +15,20 @@
 #define JULIET "juliet@example.net"
 #define ROMEO "romeo@example.net"
 
-struct fixture {
-	char *dir;
-	struct arena *a;
-};
-
-static struct fixture fix;
-
-static int
-setup(void **state)
-{
-	fix.dir = rig_folder();
-	fix.a = arena_new(0);
-	rig_open(&sqlite_backend, fix.dir);
-	return 0;
-}
-
-static int
-teardown(void **state)
-{
-	rig_close();
-	rig_folder_remove(fix.dir);
-	arena_free(&fix.a);
-	return 0;
-}
-
-/* For tests that open databases themselves. */
-static int
-setup_plain(void **state)
-{
-	fix.dir = rig_folder();
-	fix.a = arena_new(0);
-	return 0;
-}
-
-static int
-teardown_plain(void **state)
-{
-	rig_folder_remove(fix.dir);
-	arena_free(&fix.a);
-	return 0;
-}
-
-static void
-reopen(void)
-{
-	rig_close();
-	rig_open(&sqlite_backend, fix.dir);
-}
-
-static void
-assert_str(struct str s, const char *text)
-{
-	if (!str_is(s, text))
-		fail_msg("'" STR_FMT "' is not '%s'", STR_ARG(s), text);
-}
-
-static void
-assert_value(
-    const char *owner, const char *store, const char *key, const char *value)
-{
-	struct str v;
-
-	assert_int_equal(rig_get(0, fix.a, owner, store, key, &v), 0);
-	assert_str(v, value);
-}
-
-static void
-assert_absent(const char *owner, const char *store, const char *key)
-{
-	struct str v;
-
-	assert_int_equal(rig_get(1, fix.a, owner, store, key, &v), ERR_ABSENT);
-}
-
 /* ---- keyed values ------------------------------------------------------ */
 
 static void
 test_kv(void **state)
 {
-	assert_absent(JULIET, "vcard", "");
+	rig_assert_absent(JULIET, "vcard", "");
 	assert_int_equal(rig_put(0, JULIET, "vcard", "", "one"), 0);
-	assert_value(JULIET, "vcard", "", "one");
+	rig_assert_value(JULIET, "vcard", "", "one");
 	assert_int_equal(rig_put(1, JULIET, "vcard", "", ""), 0);
-	assert_value(JULIET, "vcard", "", "");
-	assert_absent(JULIET, "vcard", "x");
-	assert_absent(ROMEO, "vcard", "");
-	reopen();
-	assert_value(JULIET, "vcard", "", "");
+	rig_assert_value(JULIET, "vcard", "", "");
+	rig_assert_absent(JULIET, "vcard", "x");
+	rig_assert_absent(ROMEO, "vcard", "");
+	rig_reopen();
+	rig_assert_value(JULIET, "vcard", "", "");
 }
 
 static void
@@ -130,7 +51,7 @@ test_kv_bytes(void **state)
 	for (size_t i = 0; i < n; i++)
 		p[i] = (char)(i * 7);
 	assert_int_equal(rig_write(0, JULIET, fill_bytes, &value), 0);
-	assert_int_equal(rig_list(0, fix.a, STR(JULIET), STR("blob"), STR_NONE,
+	assert_int_equal(rig_list(0, rig.a, STR(JULIET), STR("blob"), STR_NONE,
 			     false, 10, &items, &count),
 	    0);
 	assert_int_equal(count, 1);
@@ -160,7 +81,7 @@ assert_list(
 	struct buf b = { 0 };
 	size_t count;
 
-	assert_int_equal(rig_list(0, fix.a, STR(JULIET), STR("list"), after,
+	assert_int_equal(rig_list(0, rig.a, STR(JULIET), STR("list"), after,
 			     is_reverse, limit, &items, &count),
 	    0);
 	for (size_t i = 0; i < count; i++) {
@@ -168,7 +89,7 @@ assert_list(
 		buf_printf(
 		    &b, "%s" STR_FMT, i > 0 ? "," : "", STR_ARG(items[i].key));
 	}
-	assert_str(buf_str(&b), expected);
+	rig_assert_str(buf_str(&b), expected);
 	buf_fini(&b);
 }
 
@@ -222,10 +143,10 @@ test_kv_clear(void **state)
 	assert_list(STR_NONE, false, 10, ",B,ab,b,c");
 	assert_int_equal(rig_write(0, JULIET, fill_clear_store, NULL), 0);
 	assert_list(STR_NONE, false, 10, "");
-	assert_value(JULIET, "lisu", "z", "other store");
+	rig_assert_value(JULIET, "lisu", "z", "other store");
 	assert_int_equal(rig_write(0, JULIET, fill_clear_owner, NULL), 0);
-	assert_absent(JULIET, "lisu", "z");
-	assert_value(ROMEO, "list", "z", "other owner");
+	rig_assert_absent(JULIET, "lisu", "z");
+	rig_assert_value(ROMEO, "list", "z", "other owner");
 }
 
 static void
@@ -242,17 +163,17 @@ test_kv_owners(void **state)
 		rig_put(0, owner, i % 3 == 0 ? "room" : "other", "b", "2");
 	}
 	assert_int_equal(
-	    rig_owners(0, fix.a, "room", STR_NONE, 10, &names, &n), 0);
+	    rig_owners(0, rig.a, "room", STR_NONE, 10, &names, &n), 0);
 	assert_int_equal(n, 3);
-	assert_str(names[0], "room0@muc");
-	assert_str(names[1], "room3@muc");
-	assert_str(names[2], "room6@muc");
+	rig_assert_str(names[0], "room0@muc");
+	rig_assert_str(names[1], "room3@muc");
+	rig_assert_str(names[2], "room6@muc");
 	assert_int_equal(
-	    rig_owners(0, fix.a, "room", STR("room0@muc"), 1, &names, &n), 0);
+	    rig_owners(0, rig.a, "room", STR("room0@muc"), 1, &names, &n), 0);
 	assert_int_equal(n, 1);
-	assert_str(names[0], "room3@muc");
+	rig_assert_str(names[0], "room3@muc");
 	assert_int_equal(
-	    rig_owners(0, fix.a, "none", STR_NONE, 10, &names, &n), 0);
+	    rig_owners(0, rig.a, "none", STR_NONE, 10, &names, &n), 0);
 	assert_int_equal(n, 0);
 }
 
@@ -294,14 +215,14 @@ test_account(void **state)
 {
 	struct account_row row = juliet_row;
 
-	assert_int_equal(rig_account(0, fix.a, JULIET, &row), ERR_ABSENT);
+	assert_int_equal(rig_account(0, rig.a, JULIET, &row), ERR_ABSENT);
 	row = juliet_row;
 	assert_int_equal(rig_write(0, JULIET, fill_create, &row), 0);
-	reopen();
-	assert_int_equal(rig_account(0, fix.a, JULIET, &row), 0);
-	assert_str(row.jid, JULIET);
-	assert_str(row.first_name, "Juliet");
-	assert_str(row.last_name, "Capulet");
+	rig_reopen();
+	assert_int_equal(rig_account(0, rig.a, JULIET, &row), 0);
+	rig_assert_str(row.jid, JULIET);
+	rig_assert_str(row.first_name, "Juliet");
+	rig_assert_str(row.last_name, "Capulet");
 	assert_true(str_is_none(row.email));
 	assert_true(str_is_none(row.ban));
 	assert_int_equal(row.created, 1700000000123);
@@ -329,9 +250,9 @@ test_account_exists(void **state)
 	assert_int_equal(rig_put(0, JULIET, "made", "with", "kept"), 0);
 	row.first_name = STR("Other");
 	assert_int_equal(rig_write(0, JULIET, fill_create, &row), ERR_EXISTS);
-	assert_value(JULIET, "made", "with", "kept");
-	assert_int_equal(rig_account(0, fix.a, JULIET, &row), 0);
-	assert_str(row.first_name, "Juliet");
+	rig_assert_value(JULIET, "made", "with", "kept");
+	assert_int_equal(rig_account(0, rig.a, JULIET, &row), 0);
+	rig_assert_str(row.first_name, "Juliet");
 
 	row.jid = STR("no-local-part");
 	assert_int_equal(rig_write(0, JULIET, fill_create, &row), ERR_INVALID);
@@ -354,7 +275,7 @@ test_account_update(void **state)
 	};
 
 	assert_int_equal(rig_write(0, JULIET, fill_update, &row), ERR_ABSENT);
-	assert_absent(JULIET, "made", "by");
+	rig_assert_absent(JULIET, "made", "by");
 
 	row = juliet_row;
 	assert_int_equal(rig_write(0, JULIET, fill_create, &row), 0);
@@ -364,10 +285,10 @@ test_account_update(void **state)
 		.ban = STR("{\"reason\":\"spam\"}"),
 	};
 	assert_int_equal(rig_write(0, JULIET, fill_update, &row), 0);
-	assert_int_equal(rig_account(1, fix.a, JULIET, &row), 0);
-	assert_str(row.first_name, "Juliet");
-	assert_str(row.email, "j@example.net");
-	assert_str(row.ban, "{\"reason\":\"spam\"}");
+	assert_int_equal(rig_account(1, rig.a, JULIET, &row), 0);
+	rig_assert_str(row.first_name, "Juliet");
+	rig_assert_str(row.email, "j@example.net");
+	rig_assert_str(row.ban, "{\"reason\":\"spam\"}");
 	assert_int_equal(row.key_count, 2);
 
 	row = (struct account_row){
@@ -378,13 +299,13 @@ test_account_update(void **state)
 		.key_count = 1,
 	};
 	assert_int_equal(rig_write(0, JULIET, fill_update, &row), 0);
-	assert_int_equal(rig_account(1, fix.a, JULIET, &row), 0);
+	assert_int_equal(rig_account(1, rig.a, JULIET, &row), 0);
 	assert_true(str_is_none(row.ban));
 	assert_true(str_is_none(row.first_name));
-	assert_str(row.last_name, "Capulet");
+	rig_assert_str(row.last_name, "Capulet");
 	assert_int_equal(row.created, 1700000000123);
 	assert_int_equal(row.key_count, 1);
-	assert_str(row.keys[0].mechanism, "SCRAM-SHA-256");
+	rig_assert_str(row.keys[0].mechanism, "SCRAM-SHA-256");
 }
 
 static void
@@ -408,19 +329,19 @@ test_account_last_and_delete(void **state)
 
 	assert_int_equal(rig_write(0, JULIET, fill_create, &row), 0);
 	assert_int_equal(rig_write(0, JULIET, fill_last, NULL), 0);
-	assert_int_equal(rig_account(0, fix.a, JULIET, &row), 0);
+	assert_int_equal(rig_account(0, rig.a, JULIET, &row), 0);
 	assert_int_equal(row.last_seen, 42);
-	assert_str(row.last_status, "Gone home");
-	assert_str(row.first_name, "Juliet");
+	rig_assert_str(row.last_status, "Gone home");
+	rig_assert_str(row.first_name, "Juliet");
 	assert_int_equal(rig_write(0, JULIET, fill_delete, NULL), 0);
 	assert_int_equal(rig_write(0, JULIET, fill_delete, NULL), 0);
-	assert_int_equal(rig_account(0, fix.a, JULIET, &row), ERR_ABSENT);
+	assert_int_equal(rig_account(0, rig.a, JULIET, &row), ERR_ABSENT);
 	assert_int_equal(rig_account_count(0, "example.net", &n), 0);
 	assert_int_equal(n, 0);
 	row = juliet_row;
 	row.key_count = 0;
 	assert_int_equal(rig_write(0, JULIET, fill_create, &row), 0);
-	assert_int_equal(rig_account(0, fix.a, JULIET, &row), 0);
+	assert_int_equal(rig_account(0, rig.a, JULIET, &row), 0);
 	assert_int_equal(row.key_count, 0);
 }
 
@@ -448,14 +369,14 @@ test_account_list(void **state)
 	assert_int_equal(rig_account_count(0, "even.example", &count), 0);
 	assert_int_equal(count, 13);
 	do {
-		assert_int_equal(rig_accounts(0, fix.a, "even.example", after,
+		assert_int_equal(rig_accounts(0, rig.a, "even.example", after,
 				     5, &names, &n),
 		    0);
 		for (size_t i = 0; i < n; i++) {
 			char name[16];
 
 			snprintf(name, sizeof(name), "user%02zu", 2 * seen++);
-			assert_str(names[i], name);
+			rig_assert_str(names[i], name);
 		}
 		if (n > 0)
 			after = names[n - 1];
@@ -463,333 +384,23 @@ test_account_list(void **state)
 	assert_int_equal(seen, 13);
 }
 
-/* ---- order ------------------------------------------------------------- */
+/* ---- opening ----------------------------------------------------------- */
 
-static atomic_int order_bad;
-static int order_left;
-
-struct step {
-	int expected;
-};
-
-static void
-on_order_value(void *ctx, int err, struct str value)
+/* For tests that open databases themselves. */
+static int
+setup_plain(void **state)
 {
-	struct step *s = ctx;
-	char text[16];
-
-	snprintf(text, sizeof(text), "%d", s->expected);
-	if (s->expected == 0 ? err != ERR_ABSENT
-			     : err != 0 || !str_is(value, text))
-		order_bad++;
-	xfree(s);
-	if (--order_left == 0)
-		rig_done();
+	rig.dir = rig_folder();
+	rig.a = arena_new(0);
+	return 0;
 }
 
-static void
-on_order_done(void *ctx, int err)
+static int
+teardown_plain(void **state)
 {
-	if (err != 0)
-		order_bad++;
-	if (--order_left == 0)
-		rig_done();
-}
-
-static void
-order_put(const char *owner, int i)
-{
-	struct store_write *w = store_write_new(str_c(owner));
-
-	kv_put(w, str_c(owner), STR("order"), STR("k"),
-	    str_printf(store_write_arena(w), "%d", i));
-	order_left++;
-	store_commit(&w, on_order_done, NULL);
-}
-
-static void
-order_get(const char *owner, int expected)
-{
-	struct step *s = xmalloc(sizeof(*s));
-
-	s->expected = expected;
-	order_left++;
-	kv_get(str_c(owner), STR("order"), STR("k"), on_order_value, s);
-}
-
-/* Reads between writes of the same turn see what came before them. */
-static void
-start_order(void *arg)
-{
-	order_get("a@x", 0);
-	order_get("b@x", 0);
-	for (int i = 1; i < 200; i++) {
-		order_put("a@x", i);
-		order_get("a@x", i);
-		order_put("b@x", i);
-		if (i % 3 == 0) {
-			order_get("b@x", i);
-			order_get("b@x", i);
-		}
-	}
-}
-
-static void
-test_order(void **state)
-{
-	order_bad = 0;
-	order_left = 0;
-	rig_run(0, start_order, NULL);
-	assert_int_equal(order_bad, 0);
-}
-
-static int turns_round;
-
-static void
-on_turns_value(void *ctx, int err, struct str value)
-{
-	on_order_value(ctx, err, value);
-}
-
-/* The same, a step each turn: a read and a write that chase each other. */
-static void
-step_turns(void *msg)
-{
-	struct step *s;
-
-	if (++turns_round > 300) {
-		if (--order_left == 0)
-			rig_done();
-		return;
-	}
-	s = xmalloc(sizeof(*s));
-	s->expected = turns_round - 1;
-	order_left++;
-	kv_get(STR("t@x"), STR("order"), STR("k"), on_turns_value, s);
-	order_put("t@x", turns_round);
-	loop_post(loop_self(), step_turns, NULL);
-}
-
-static void
-start_turns(void *arg)
-{
-	order_left = 1;
-	turns_round = 0;
-	step_turns(NULL);
-}
-
-static void
-test_order_over_turns(void **state)
-{
-	order_bad = 0;
-	rig_run(1, start_turns, NULL);
-	assert_int_equal(order_bad, 0);
-}
-
-/* ---- groups ------------------------------------------------------------ */
-
-#define MANY 5000
-
-static atomic_int many_ok, many_failed;
-
-static void
-on_many(void *ctx, int err)
-{
-	bool should_fail = ctx != NULL;
-
-	atomic_fetch_add(
-	    (err == (should_fail ? ERR_ABSENT : 0)) ? &many_ok : &many_failed,
-	    1);
-	if (store_waiting() == 0)
-		rig_done();
-}
-
-/* Some fail, which concerns nobody else of their group. */
-static void
-start_many(void *arg)
-{
-	unsigned loop = loop_index(loop_self());
-
-	for (int i = 0; i < MANY; i++) {
-		struct arena *a = arena_new(0);
-		struct str owner = str_printf(a, "u%d@loop%u", i % 97, loop);
-		struct store_write *w = store_write_new(owner);
-		struct account_row row = { .jid = STR("nobody@x") };
-		static char failing[] = "fails";
-
-		kv_put(w, owner, STR("many"), str_printf(a, "%d", i), STR("v"));
-		if (i % 10 == 3)
-			account_update(w, &row);
-		store_commit(&w, on_many, i % 10 == 3 ? failing : NULL);
-		arena_free(&a);
-	}
-}
-
-static void
-test_many(void **state)
-{
-	uint64_t n, total = 0;
-
-	many_ok = many_failed = 0;
-	rig_start(0, start_many, NULL);
-	rig_start(1, start_many, NULL);
-	rig_wait(2);
-	assert_int_equal(many_failed, 0);
-	assert_int_equal(many_ok, 2 * MANY);
-	reopen();
-	for (int i = 0; i < 97; i++) {
-		char owner[32];
-
-		snprintf(owner, sizeof(owner), "u%d@loop1", i);
-		assert_int_equal(rig_kv_count(0, owner, "many", &n), 0);
-		total += n;
-	}
-	assert_int_equal(total, MANY * 9 / 10);
-}
-
-static atomic_int limit_hit;
-
-static void
-on_limited(void *ctx, int err)
-{
-	if (err == ERR_LIMIT)
-		limit_hit++;
-	else if (err != 0)
-		many_failed++;
-	if (store_waiting() == 0)
-		rig_done();
-}
-
-/* What waits is bounded; what is over it is told so, in a later turn. */
-static void
-start_limit(void *arg)
-{
-	for (int i = 0; i < 50100; i++) {
-		struct store_write *w = store_write_new(STR(JULIET));
-
-		kv_put(w, STR(JULIET), STR("limit"), STR("k"), STR("v"));
-		store_commit(&w, on_limited, NULL);
-	}
-	must(limit_hit == 0);
-}
-
-static void
-test_limit(void **state)
-{
-	limit_hit = many_failed = 0;
-	rig_run(0, start_limit, NULL);
-	assert_int_equal(limit_hit, 100);
-	assert_int_equal(many_failed, 0);
-	assert_int_equal(rig_put(0, JULIET, "limit", "k", "w"), 0);
-}
-
-static void
-start_drop(void *arg)
-{
-	struct store_write *w = store_write_new(STR(JULIET));
-
-	kv_put(w, STR(JULIET), STR("drop"), STR("k"), STR("v"));
-	store_write_drop(&w);
-	must(w == NULL);
-	store_write_drop(&w);
-
-	w = store_write_new(STR(JULIET));
-	kv_put(w, STR(JULIET), STR("quiet"), STR("k"), STR("v"));
-	store_commit(&w, NULL, NULL);
-	rig_done();
-}
-
-static void
-fill_nothing(struct store_write *w, void *arg)
-{
-}
-
-static void
-test_drop(void **state)
-{
-	rig_run(0, start_drop, NULL);
-	assert_int_equal(rig_write(0, JULIET, fill_nothing, NULL), 0);
-	assert_absent(JULIET, "drop", "k");
-	assert_value(JULIET, "quiet", "k", "v");
-}
-
-static atomic_int closing_called;
-
-static void
-on_closing(void *ctx, int err)
-{
-	closing_called++;
-}
-
-static void
-start_closing(void *arg)
-{
-	for (int i = 0; i < 100; i++) {
-		struct store_write *w = store_write_new(STR(JULIET));
-
-		kv_put(w, STR(JULIET), STR("closing"),
-		    str_printf(store_write_arena(w), "%d", i), STR("v"));
-		store_commit(&w, on_closing, NULL);
-	}
-	rig_done();
-}
-
-/* What was submitted before the end is kept. */
-static void
-test_close(void **state)
-{
-	uint64_t n;
-
-	rig_run(0, start_closing, NULL);
-	reopen();
-	assert_int_equal(rig_kv_count(0, JULIET, "closing", &n), 0);
-	assert_int_equal(n, 100);
-}
-
-/* ---- failures ---------------------------------------------------------- */
-
-static void
-file_size_limit(rlim_t size)
-{
-	struct rlimit rl;
-
-	getrlimit(RLIMIT_FSIZE, &rl);
-	rl.rlim_cur = size;
-	assert_int_equal(setrlimit(RLIMIT_FSIZE, &rl), 0);
-}
-
-static void
-fill_big(struct store_write *w, void *arg)
-{
-	size_t n = 8000000;
-	char *p = arena_bytes(store_write_arena(w), n);
-
-	memset(p, 'x', n);
-	kv_put(w, STR(JULIET), STR("big"), STR("k"), str_mem(p, n));
-}
-
-/* A disk that takes no more fails writes, and only while it does. */
-static void
-test_disk_full(void **state)
-{
-	struct rlimit old;
-
-	signal(SIGXFSZ, SIG_IGN);
-	getrlimit(RLIMIT_FSIZE, &old);
-	assert_int_equal(rig_put(0, JULIET, "s", "before", "1"), 0);
-
-	file_size_limit(2000000);
-	assert_int_equal(rig_write(0, JULIET, fill_big, NULL), ERR_STORE);
-	assert_int_equal(rig_write(0, JULIET, fill_big, NULL), ERR_STORE);
-	assert_value(JULIET, "s", "before", "1");
-	assert_absent(JULIET, "big", "k");
-	file_size_limit(old.rlim_cur);
-
-	assert_int_equal(rig_put(0, JULIET, "s", "after", "2"), 0);
-	assert_int_equal(rig_write(0, JULIET, fill_big, NULL), 0);
-	reopen();
-	assert_value(JULIET, "s", "before", "1");
-	assert_value(JULIET, "s", "after", "2");
+	rig_folder_remove(rig.dir);
+	arena_free(&rig.a);
+	return 0;
 }
 
 static int
@@ -800,7 +411,7 @@ try_open(const char *dir, const char *path, const char **why_r)
 
 	*why_r = "";
 	store_register(&sqlite_backend);
-	err = store_open(fix.a, "sqlite", &config, why_r);
+	err = store_open(rig.a, "sqlite", &config, why_r);
 	if (err == 0) {
 		loops_new(1);
 		store_close();
@@ -840,7 +451,7 @@ test_open_refused(void **state)
 	const char *why;
 	FILE *f;
 
-	path = str_printf(fix.a, "%s/garbage", dir).p;
+	path = str_printf(rig.a, "%s/garbage", dir).p;
 	f = fopen(path, "w");
 	assert_non_null(f);
 	for (int i = 0; i < 3000; i++)
@@ -848,18 +459,18 @@ test_open_refused(void **state)
 	fclose(f);
 	assert_refused(dir, "garbage", "not a database");
 
-	sql(str_printf(fix.a, "%s/foreign", dir).p, "CREATE TABLE t(x)");
+	sql(str_printf(rig.a, "%s/foreign", dir).p, "CREATE TABLE t(x)");
 	assert_refused(dir, "foreign", "not a database of Rookery");
 
 	assert_int_equal(try_open(dir, "new", &why), 0);
-	sql(str_printf(fix.a, "%s/new", dir).p, "PRAGMA user_version=99");
+	sql(str_printf(rig.a, "%s/new", dir).p, "PRAGMA user_version=99");
 	assert_refused(dir, "new", "version 99");
 
 	assert_refused(dir, "garbage/below", "");
 	assert_true(try_open(dir, ".", &why) < 0);
 	store_register(&sqlite_backend);
 	assert_int_equal(
-	    store_open(fix.a, "oracle", &(struct store_config){ 0 }, &why),
+	    store_open(rig.a, "oracle", &(struct store_config){ 0 }, &why),
 	    ERR_CONFIG);
 	assert_non_null(strstr(why, "oracle"));
 	store_unregister(&sqlite_backend);
@@ -880,13 +491,13 @@ test_modes(void **state)
 {
 	char *dir = rig_folder();
 	const char *why;
-	const char *data = str_printf(fix.a, "%s/a/b", dir).p;
+	const char *data = str_printf(rig.a, "%s/a/b", dir).p;
 
 	assert_int_equal(try_open(data, "c/test.db", &why), 0);
 	assert_int_equal(mode_of(data), 0700);
-	assert_int_equal(mode_of(str_printf(fix.a, "%s/c", data).p), 0700);
+	assert_int_equal(mode_of(str_printf(rig.a, "%s/c", data).p), 0700);
 	assert_int_equal(
-	    mode_of(str_printf(fix.a, "%s/c/test.db", data).p), 0600);
+	    mode_of(str_printf(rig.a, "%s/c/test.db", data).p), 0600);
 	rig_folder_remove(dir);
 }
 
@@ -897,15 +508,15 @@ static void
 test_migrations(void **state)
 {
 	for (int version = 1; version < SCHEMA_VERSION; version++) {
-		char *dir = rig_folder(), *old_dir = fix.dir;
-		const char *path = str_printf(fix.a, "%s/rookery.db", dir).p;
+		char *dir = rig_folder(), *old_dir = rig.dir;
+		const char *path = str_printf(rig.a, "%s/rookery.db", dir).p;
 		const char *why = "";
 		struct account_row row;
 		uint64_t n;
 		sqlite3 *h;
 
 		assert_int_equal(sqlite3_open(path, &h), SQLITE_OK);
-		assert_int_equal(schema_migrate(h, version, fix.a, &why), 0);
+		assert_int_equal(schema_migrate(h, version, rig.a, &why), 0);
 		sqlite3_close(h);
 		sql(path,
 		    "INSERT INTO account(jid, host, local, created, last_seen)"
@@ -913,113 +524,21 @@ test_migrations(void **state)
 		    "INSERT INTO kv VALUES('a@h', 's', 'k', 'v')");
 
 		rig_close();
-		fix.dir = dir;
-		rig_open(&sqlite_backend, dir);
-		assert_int_equal(rig_account(0, fix.a, "a@h", &row), 0);
+		rig.dir = dir;
+		rig_open(dir);
+		assert_int_equal(rig_account(0, rig.a, "a@h", &row), 0);
 		assert_int_equal(row.created, 5);
-		assert_value("a@h", "s", "k", "v");
+		rig_assert_value("a@h", "s", "k", "v");
 		assert_int_equal(rig_archive_count(0, "a@h", &n), 0);
 		assert_int_equal(n, 0);
-		reopen();
-		assert_value("a@h", "s", "k", "v");
+		rig_reopen();
+		rig_assert_value("a@h", "s", "k", "v");
 		rig_close();
 
-		fix.dir = old_dir;
-		rig_open(&sqlite_backend, fix.dir);
+		rig.dir = old_dir;
+		rig_open(rig.dir);
 		rig_folder_remove(dir);
 	}
-}
-
-/* ---- durability -------------------------------------------------------- */
-
-static int crash_pipe;
-
-static void
-on_crash_done(void *ctx, int err)
-{
-	int32_t n = (int32_t)(intptr_t)ctx;
-
-	if (err == 0 && write(crash_pipe, &n, sizeof(n)) != sizeof(n))
-		_exit(3);
-}
-
-static int32_t crash_next;
-
-static void
-crash_step(struct timer *t)
-{
-	for (int i = 0; i < 20; i++) {
-		struct store_write *w = store_write_new(STR(JULIET));
-		int32_t n = crash_next++;
-
-		kv_put(w, STR(JULIET), STR("crash"),
-		    str_printf(store_write_arena(w), "%d", n), STR("v"));
-		store_commit(&w, on_crash_done, (void *)(intptr_t)n);
-	}
-	timer_start(t, 1, crash_step);
-}
-
-static void
-start_crash(void *arg)
-{
-	static struct timer t;
-
-	timer_start(&t, 1, crash_step);
-}
-
-static _Noreturn void
-crash_child(const char *dir, int fd)
-{
-	crash_pipe = fd;
-	rig_open(&sqlite_backend, dir);
-	rig_start(0, start_crash, NULL);
-	for (;;)
-		pause();
-}
-
-/* All that was acknowledged is there after a kill -9. */
-static void
-test_kill(void **state)
-{
-	char *acked = xzalloc(1000000);
-	size_t count = 0;
-	int32_t n, last = 0;
-	int fds[2], status;
-	pid_t pid;
-
-	rig_close();
-	assert_int_equal(pipe(fds), 0);
-	pid = fork();
-	if (pid == 0) {
-		close(fds[0]);
-		crash_child(fix.dir, fds[1]);
-	}
-	close(fds[1]);
-	while (count < 2000 && read(fds[0], &n, sizeof(n)) == sizeof(n)) {
-		acked[n] = 1;
-		count++;
-	}
-	kill(pid, SIGKILL);
-	while (read(fds[0], &n, sizeof(n)) == sizeof(n) && n < 1000000) {
-		acked[n] = 1;
-		last = MAX(last, n);
-		count++;
-	}
-	close(fds[0]);
-	waitpid(pid, &status, 0);
-	assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
-	assert_true(count >= 2000);
-
-	rig_open(&sqlite_backend, fix.dir);
-	for (n = 0; n < 1000000; n++) {
-		char key[16];
-
-		if (acked[n] == 0)
-			continue;
-		snprintf(key, sizeof(key), "%d", n);
-		assert_value(JULIET, "crash", key, "v");
-	}
-	xfree(acked);
 }
 
 /* ---- backup ------------------------------------------------------------ */
@@ -1027,30 +546,30 @@ test_kill(void **state)
 static void
 test_backup(void **state)
 {
-	const char *path = str_printf(fix.a, "%s/copy/copy.db", fix.dir).p;
-	const char *own = str_printf(fix.a, "%s/rookery.db", fix.dir).p;
-	char *dir = fix.dir;
+	const char *path = str_printf(rig.a, "%s/copy/copy.db", rig.dir).p;
+	const char *own = str_printf(rig.a, "%s/rookery.db", rig.dir).p;
+	char *dir = rig.dir;
 	const char *why = "";
 
 	assert_int_equal(rig_put(0, JULIET, "s", "k", "before"), 0);
-	assert_true(store_backup(fix.a, path, &why) < 0);
+	assert_true(store_backup(rig.a, path, &why) < 0);
 	assert_non_null(strstr(why, path));
 	assert_int_equal(
-	    mkdir(str_printf(fix.a, "%s/copy", fix.dir).p, 0700), 0);
-	assert_int_equal(store_backup(fix.a, path, &why), 0);
+	    mkdir(str_printf(rig.a, "%s/copy", rig.dir).p, 0700), 0);
+	assert_int_equal(store_backup(rig.a, path, &why), 0);
 	assert_int_equal(mode_of(path), 0600);
-	assert_int_equal(store_backup(fix.a, own, &why), ERR_INVALID);
+	assert_int_equal(store_backup(rig.a, own, &why), ERR_INVALID);
 	assert_int_equal(rig_put(0, JULIET, "s", "k", "after"), 0);
-	assert_value(JULIET, "s", "k", "after");
+	rig_assert_value(JULIET, "s", "k", "after");
 
 	rig_close();
 	assert_int_equal(
-	    rename(path, str_printf(fix.a, "%s/copy/rookery.db", dir).p), 0);
-	rig_open(&sqlite_backend, str_printf(fix.a, "%s/copy", fix.dir).p);
-	assert_value(JULIET, "s", "k", "before");
+	    rename(path, str_printf(rig.a, "%s/copy/rookery.db", dir).p), 0);
+	rig_open(str_printf(rig.a, "%s/copy", rig.dir).p);
+	rig_assert_value(JULIET, "s", "k", "before");
 }
 
-#define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
+#define TEST(fn) cmocka_unit_test_setup_teardown(fn, rig_setup, rig_teardown)
 #define TEST_PLAIN(fn) \
 	cmocka_unit_test_setup_teardown(fn, setup_plain, teardown_plain)
 
@@ -1068,19 +587,12 @@ main(void)
 		TEST(test_account_update),
 		TEST(test_account_last_and_delete),
 		TEST(test_account_list),
-		TEST(test_order),
-		TEST(test_order_over_turns),
-		TEST(test_many),
-		TEST(test_limit),
-		TEST(test_drop),
-		TEST(test_close),
-		TEST(test_disk_full),
 		TEST_PLAIN(test_open_refused),
 		TEST_PLAIN(test_modes),
 		TEST(test_migrations),
-		TEST(test_kill),
 		TEST(test_backup),
 	};
 
+	rig_backend = &sqlite_backend;
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
