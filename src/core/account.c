@@ -46,12 +46,19 @@ account_lookup(struct str bare)
 	return map_get(&here.map, bare);
 }
 
+static bool
+is_there(const struct account *acct)
+{
+	return acct != NULL && acct->state == ACCOUNT_READY &&
+	       !acct->is_deleted;
+}
+
 struct account *
 account_peek(struct str bare)
 {
 	struct account *acct = account_lookup(bare);
 
-	return acct != NULL && acct->state == ACCOUNT_READY ? acct : NULL;
+	return is_there(acct) ? acct : NULL;
 }
 
 void
@@ -60,7 +67,7 @@ account_each(void (*fn)(void *ctx, struct account *acct), void *ctx)
 	struct account *acct;
 
 	for (size_t i = 0; (acct = map_next(&here.map, &i)) != NULL;)
-		if (acct->state == ACCOUNT_READY)
+		if (is_there(acct))
 			fn(ctx, acct);
 }
 
@@ -206,7 +213,7 @@ call_loaders(struct account *acct)
 	struct loader *l;
 	int err = acct->load_err;
 
-	if (err == 0 && acct->state == ACCOUNT_READY && !acct->is_deleted)
+	if (err == 0 && is_there(acct))
 		found = acct;
 	while ((l = LIST_FIRST(&acct->loaders, struct loader, node)) != NULL) {
 		list_del(&l->node);
@@ -344,7 +351,7 @@ account_get(const struct jid *bare, account_fn *found, void *ctx)
 	must(account_home(bare->bare) == loop_self());
 	acct = account_at(bare, host);
 	if (acct->state != ACCOUNT_LOADING) {
-		found(ctx, 0, acct->state == ACCOUNT_READY ? acct : NULL);
+		found(ctx, 0, is_there(acct) ? acct : NULL);
 		return;
 	}
 	l = xmalloc(sizeof(*l));

@@ -38,6 +38,18 @@ bool account_is_available(const struct account *acct);
 /* Drops everything of the calling worker; when it ends. */
 void accounts_stop(void);
 
+/* Sessions that are sent something at once. */
+enum choice {
+	CHOOSE_WILLING, /* available, priority not negative */
+	CHOOSE_AVAILABLE,
+	CHOOSE_ROSTER, /* available, or interested in the roster */
+};
+/* How many, and which; the array is in the arena. */
+size_t sessions_choose(struct account *acct, enum choice which, struct arena *a,
+    struct session ***chosen_r);
+/* Sends the same to all, rendered once. Takes the stanza over. */
+void sessions_send(struct session **to, size_t n, struct stanza *st);
+
 /* The first steps of the lanes. */
 enum verdict deliver_first(struct account *acct, struct stanza *st);
 enum verdict journey_first(struct account *acct, struct stanza *st);

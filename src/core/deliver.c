@@ -2,54 +2,80 @@
 /* What becomes of a stanza at its recipient's home: RFC 6121 section 8.5. */
 #include "core/account_impl.h"
 #include "core/hooks.h"
-#include "core/iq_impl.h"
-#include "core/journey.h"
 #include "core/presence.h"
 #include "xml/writer.h"
 
-/* Messages ------------------------------------------------------------------- */
+/* Who gets it ----------------------------------------------------------------- */
 
-/* Those that get what is sent to the bare JID; how many. */
-static size_t
-choose_all(struct account *acct, struct arena *a, struct session ***chosen_r)
+static bool
+is_chosen(const struct session *s, enum choice which)
+{
+	if (s->is_closing)
+		return false;
+	switch (which) {
+	case CHOOSE_WILLING:
+		return s->presence != NULL && s->priority >= 0;
+	case CHOOSE_AVAILABLE:
+		return s->presence != NULL;
+	case CHOOSE_ROSTER:
+		return s->presence != NULL || s->is_interested;
+	}
+	return false;
+}
+
+size_t
+sessions_choose(struct account *acct, enum choice which, struct arena *a,
+    struct session ***chosen_r)
 {
 	struct session *s;
 	size_t n = 0;
 
 	LIST_EACH(s, &acct->sessions, struct session, node)
-	n += session_is_available(s) && s->priority >= 0;
+	n += is_chosen(s, which);
 	if (n == 0)
 		return 0;
-	*chosen_r = arena_alloc(a, n * sizeof(**chosen_r));
+	*chosen_r = arena_alloc(a, n * sizeof(struct session *));
 	n = 0;
 	LIST_EACH(s, &acct->sessions, struct session, node)
-	if (session_is_available(s) && s->priority >= 0)
+	if (is_chosen(s, which))
 		(*chosen_r)[n++] = s;
 	return n;
 }
+
+void
+sessions_send(struct session **to, size_t n, struct stanza *st)
+{
+	struct buf buf = { 0 };
+	struct wire *w;
+
+	if (n == 1 && !to[0]->is_closing) {
+		session_send(to[0], st);
+		return;
+	}
+	if (n > 1) {
+		xml_write(&buf, st->root, XML_IN_STREAM);
+		w = wire_new(buf_str(&buf));
+		buf_fini(&buf);
+		/* One may end while another is written to. */
+		for (size_t i = 0; i < n; i++)
+			if (!to[i]->is_closing)
+				session_send_wire(to[i], w, st);
+		wire_unref(&w);
+	}
+	stanza_free(&st);
+}
+
+/* Messages -------------------------------------------------------------------- */
 
 static enum verdict
 send_to(
     struct account *acct, struct stanza *st, struct session **chosen, size_t n)
 {
-	struct buf buf = { 0 };
-	struct wire *w;
-
 	st->chosen = chosen[0];
 	if (hook_stanza(HOOK_MESSAGE_ROUTED, acct->host, st) != STANZA_PASS)
 		return STANZA_DONE;
 	st->chosen = NULL;
-	if (n == 1) {
-		session_send(chosen[0], st);
-		return STANZA_DONE;
-	}
-	xml_write(&buf, st->root, XML_IN_STREAM);
-	w = wire_new(buf_str(&buf));
-	buf_fini(&buf);
-	for (size_t i = 0; i < n; i++)
-		session_send_wire(chosen[i], w, st);
-	wire_unref(&w);
-	stanza_free(&st);
+	sessions_send(chosen, n, st);
 	return STANZA_DONE;
 }
 
@@ -85,7 +111,7 @@ message_to_bare(struct account *acct, struct stanza *st)
 	default:
 		break;
 	}
-	n = choose_all(acct, st->arena, &chosen);
+	n = sessions_choose(acct, CHOOSE_WILLING, st->arena, &chosen);
 	if (n > 0)
 		return send_to(acct, st, chosen, n);
 	if (st->type == MESSAGE_HEADLINE) {
@@ -100,7 +126,7 @@ message_arrived(struct account *acct, struct stanza *st)
 {
 	struct session *s = NULL;
 
-	if (!jid_is_bare(&st->to) && !st->is_rerouted)
+	if (!jid_is_bare(&st->to))
 		s = account_session(acct, st->to.resource);
 	if (s != NULL)
 		return send_to(acct, st, &s, 1);
@@ -123,13 +149,6 @@ step_message(struct account *acct, struct stanza *st)
 	return v == STANZA_PASS ? message_arrived(acct, st) : v;
 }
 
-void
-deliver_again(struct account *acct, struct stanza *st)
-{
-	st->is_rerouted = true;
-	lane_put(&acct->in, st);
-}
-
 /* Iqs ------------------------------------------------------------------------- */
 
 static enum verdict
@@ -145,16 +164,6 @@ step_iq_route(struct account *acct, struct stanza *st)
 	if (v == STANZA_PASS)
 		return stanza_refuse(st, EL_SERVICE_UNAVAILABLE);
 	return v;
-}
-
-/* On the account's behalf, by the server. */
-static enum verdict
-iq_to_bare(struct account *acct, struct stanza *st)
-{
-	if (st->type & (IQ_GET | IQ_SET))
-		return step_iq_route(acct, st);
-	iq_answered(st);
-	return STANZA_DONE;
 }
 
 static enum verdict
@@ -185,8 +194,10 @@ step_iq(struct account *acct, struct stanza *st)
 	v = hook_stanza(HOOK_IQ_DELIVER, acct->host, st);
 	if (v != STANZA_PASS)
 		return v;
-	return jid_is_bare(&st->to) ? iq_to_bare(acct, st)
-				    : iq_to_full(acct, st);
+	/* On the account's behalf, or by one of its clients. */
+	if (jid_is_bare(&st->to))
+		return step_iq_route(acct, st);
+	return iq_to_full(acct, st);
 }
 
 /* ----------------------------------------------------------------------------- */
@@ -219,12 +230,13 @@ no_account(struct stanza *st)
 enum verdict
 deliver_first(struct account *acct, struct stanza *st)
 {
+	/* Who has removed his account is told so. */
+	if (acct->is_deleted && st->type & (IQ_RESULT | IQ_ERROR))
+		return iq_to_full(acct, st);
 	if (acct->state != ACCOUNT_READY || acct->is_deleted)
 		return no_account(st);
 	switch (st->kind) {
 	case STANZA_MESSAGE:
-		if (st->is_rerouted)
-			return message_arrived(acct, st);
 		return step_message(acct, st);
 	case STANZA_PRESENCE:
 		return step_presence(acct, st);

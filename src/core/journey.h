@@ -23,10 +23,4 @@ void session_input(struct session *s, struct elem *e, struct receipt *r);
  */
 void session_ended(struct session *s);
 
-/*
- * A message for a session that has ended without it: to the account's other
- * sessions, or offline. The deliver hooks have seen it. Takes it over.
- */
-void deliver_again(struct account *acct, struct stanza *st);
-
 #endif

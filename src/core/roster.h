@@ -7,6 +7,7 @@
 #define CORE_ROSTER_H
 
 #include "core/account.h"
+#include "core/option.h"
 
 enum roster_sub {
 	ROSTER_NONE = 0,

@@ -27,9 +27,10 @@ struct roster_entry {
 };
 
 struct roster {
-	struct map map; /* by JID, of struct roster_entry */
-	size_t count;	/* of those that are in the roster */
-	uint64_t version;
+	struct map map;	   /* by JID, of struct roster_entry */
+	size_t count;	   /* of those that are in the roster */
+	uint64_t version;  /* of what is in memory */
+	uint64_t durable;  /* of what is in the store, too: clients get this */
 	char instance[24]; /* of this series of versions; "" until loaded */
 	/* The latest changes that clients see, by version modulo its size. */
 	struct str log[ROSTER_LOG]; /* JIDs; heap */
@@ -63,18 +64,24 @@ int roster_item_of(struct arena *a, const struct elem *e,
 /* Is there anything about this contact that must be kept? */
 bool roster_item_is_void(const struct roster_item *item);
 
+/* In the store beside the items, under a key that is no JID. */
+#define ROSTER_VERSION_KEY "@version"
+
 /*
  * roster_change.c. Makes `next` the truth about its contact. When that is
  * durable (or has failed: then the change is taken back), `done` is called,
- * and the sessions that are interested get a push. ERR_LIMIT when the roster
- * is full; then nothing happens.
+ * and the sessions that are interested get a push, if they can see the
+ * change or `is_pushed` is set. ERR_LIMIT when the roster is full; then
+ * nothing happens.
  */
 int roster_change(struct account *acct, const struct roster_item *next,
-    account_done_fn *done, void *ctx);
+    bool is_pushed, account_done_fn *done, void *ctx);
 /* The version as clients see it. */
 struct str roster_version(
     struct arena *a, const struct roster *r, uint64_t version);
-/* Sends a session what has changed since a version; false: not known. */
-bool roster_catch_up(struct session *s, struct str version);
+/* Is it a version of this roster from which one can catch up? */
+bool roster_knows(const struct roster *r, struct str text, uint64_t *version_r);
+/* Sends a session what has changed since then. */
+void roster_catch_up(struct session *s, uint64_t version);
 
 #endif

@@ -83,6 +83,9 @@ to_account_here(void *msg)
 
 	if (host == NULL)
 		stanza_refuse(st, EL_ITEM_NOT_FOUND);
+	/* Not behind a stanza that waits for just this answer. */
+	else if (st->type & (IQ_RESULT | IQ_ERROR) && jid_is_bare(&st->to))
+		iq_answered(st);
 	else
 		lane_put(&account_at(&st->to, host)->in, st);
 }

@@ -87,7 +87,6 @@ struct stanza {
 	bool is_private;     /* not to be copied to other sessions */
 	struct str spool_key; /* its key in the spool, or none */
 
-	bool is_rerouted; /* for no session any more: to the others */
 	/* During HOOK_MESSAGE_ROUTED: the first session that gets it. */
 	struct session *chosen;
 

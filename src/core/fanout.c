@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: MIT */
+/* One stanza to many: one post for each worker where recipients live. */
+#include "core/account_impl.h"
+#include "core/host.h"
+#include "core/router.h"
+
+/* Recipients on one worker, or (the last batch) those elsewhere. */
+struct batch {
+	struct arena *arena; /* the batch itself lives in it */
+	struct stanza *st;
+	struct jid *to;
+	size_t count, cap;
+};
+
+struct fanout {
+	struct stanza *st; /* in whose arena this is */
+	unsigned loops;
+	struct batch *batch[];
+};
+
+struct fanout *
+fanout_new(struct stanza *st)
+{
+	unsigned loops = loop_count();
+	struct fanout *f = arena_zalloc(
+	    st->arena, sizeof(*f) + (loops + 1) * sizeof(struct batch *));
+
+	f->st = st;
+	f->loops = loops;
+	return f;
+}
+
+static struct batch *
+batch_new(void)
+{
+	struct arena *a = arena_new(0);
+	struct batch *b = arena_new_of(a, struct batch);
+
+	b->arena = a;
+	return b;
+}
+
+void
+fanout_add(struct fanout *f, const struct jid *to)
+{
+	bool is_account =
+	    !str_is_none(to->local) && host_find(to->domain) != NULL;
+	unsigned place =
+	    is_account ? loop_index(account_home(to->bare)) : f->loops;
+	struct batch *b = f->batch[place];
+
+	if (b == NULL)
+		b = f->batch[place] = batch_new();
+	if (b->count == b->cap) {
+		size_t cap = b->cap > 0 ? b->cap * 2 : 4;
+
+		b->to = arena_grow(b->arena, b->to, b->cap * sizeof(*b->to),
+		    cap * sizeof(*b->to));
+		b->cap = cap;
+	}
+	b->to[b->count++] = jid_dup(b->arena, to);
+}
+
+/* Presence is of no use where nobody is online, and not worth a look-up. */
+static bool
+is_moot(const struct stanza *st, const struct jid *to)
+{
+	const struct account *acct;
+
+	if (!(st->type &
+		(PRESENCE_AVAILABLE | PRESENCE_UNAVAILABLE | PRESENCE_PROBE)))
+		return false;
+	acct = account_lookup(to->bare);
+	return acct == NULL || acct->state == ACCOUNT_ABSENT;
+}
+
+static void
+batch_free(struct batch *b)
+{
+	struct arena *a = b->arena;
+
+	stanza_free(&b->st);
+	arena_free(&a);
+}
+
+/* At the recipients' home. */
+static void
+batch_deliver(void *msg)
+{
+	struct batch *b = msg;
+	struct stanza *st;
+
+	for (size_t i = 0; i < b->count; i++) {
+		if (is_moot(b->st, &b->to[i]))
+			continue;
+		st = stanza_copy(b->st);
+		stanza_set_to(st, &b->to[i]);
+		router_send(st);
+	}
+	batch_free(b);
+}
+
+static void
+batch_route(struct batch *b)
+{
+	struct stanza *st;
+
+	for (size_t i = 0; i < b->count; i++) {
+		st = stanza_copy(b->st);
+		stanza_set_to(st, &b->to[i]);
+		router_send(st);
+	}
+	batch_free(b);
+}
+
+void
+fanout_send(struct fanout **fp)
+{
+	struct fanout *f = *fp;
+	struct stanza *st = f->st;
+	struct batch *b;
+
+	*fp = NULL;
+	for (unsigned i = 0; i <= f->loops; i++) {
+		if ((b = f->batch[i]) == NULL)
+			continue;
+		b->st = stanza_copy(st);
+		if (i == f->loops)
+			batch_route(b);
+		else if (loop_at(i) == loop_self())
+			batch_deliver(b);
+		else
+			loop_post(loop_at(i), batch_deliver, b);
+	}
+	stanza_free(&st);
+}

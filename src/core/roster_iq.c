@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * RFC 6121 section 2 as a module table: roster gets and sets of an account's
+ * own clients, versions, and the features of the stream.
+ */
+#include "base/err.h"
+#include "core/account_impl.h"
+#include "core/hooks.h"
+#include "core/presence.h"
+#include "core/roster_impl.h"
+#include "core/stream.h"
+
+/* Gets -------------------------------------------------------------------------- */
+
+static void
+answer_all(const struct account *acct, struct stanza *iq, bool with_version)
+{
+	struct elem *query = elem_add(stanza_result(iq), EL_ROSTER);
+	const struct roster_item *item;
+	struct roster *r = acct->roster;
+
+	if (with_version)
+		elem_set(
+		    query, AT_VER, roster_version(iq->arena, r, r->durable));
+	for (size_t i = 0; (item = roster_next(acct, &i)) != NULL;)
+		if (item->is_in_roster)
+			roster_item_add(query, item);
+	stanza_send_back(iq);
+}
+
+static enum verdict
+on_get(struct account *acct, struct stanza *iq)
+{
+	struct session *s = iq_session(iq);
+	struct str ver = elem_attr(stanza_payload(iq), AT_VER);
+	uint64_t version;
+
+	if (s == NULL) {
+		stanza_free(&iq);
+		return STANZA_DONE;
+	}
+	s->is_interested = true;
+	if (!roster_knows(acct->roster, ver, &version)) {
+		answer_all(acct, iq, !str_is_none(ver));
+		return STANZA_DONE;
+	}
+	stanza_reply(iq);
+	roster_catch_up(s, version);
+	return STANZA_DONE;
+}
+
+/* Sets -------------------------------------------------------------------------- */
+
+/* What waits for the change to be durable. */
+struct set_op {
+	struct account *acct;
+	struct stanza *iq; /* in whose arena this is */
+	struct roster_item before;
+	bool is_removal;
+};
+
+static void
+on_set_kept(void *ctx, int err)
+{
+	struct set_op op = *(struct set_op *)ctx;
+	struct arena *a;
+
+	if (err < 0) {
+		stanza_refuse(op.iq, EL_INTERNAL_SERVER_ERROR);
+		return;
+	}
+	a = arena_new(0);
+	op.before = roster_item_copy(a, &op.before);
+	stanza_reply(op.iq);
+	if (op.is_removal)
+		subscribe_end(op.acct, &op.before);
+	arena_free(&a);
+}
+
+static enum verdict
+change(struct account *acct, struct stanza *iq, const struct roster_item *cur,
+    const struct roster_item *next)
+{
+	struct set_op *op = arena_new_of(iq->arena, struct set_op);
+
+	op->acct = acct;
+	op->iq = iq;
+	op->is_removal = !next->is_in_roster;
+	if (cur != NULL)
+		op->before = roster_item_copy(iq->arena, cur);
+	if (roster_change(acct, next, true, on_set_kept, op) < 0)
+		return stanza_refuse(iq, EL_RESOURCE_CONSTRAINT);
+	return STANZA_DONE;
+}
+
+static enum verdict
+on_set(struct account *acct, struct stanza *iq)
+{
+	const struct elem *query = stanza_payload(iq);
+	struct elem *e = elem_child(query, EL_ROSTER_ITEM);
+	const struct roster_item *cur;
+	struct roster_item next;
+	enum qname condition;
+
+	if (e == NULL || elem_next(e, EL_ROSTER_ITEM) != NULL)
+		return stanza_refuse(iq, EL_BAD_REQUEST);
+	if (roster_item_of(iq->arena, e, &next, &condition) < 0)
+		return stanza_refuse(iq, condition);
+	cur = roster_find(acct, next.jid.full);
+	if (elem_attr_is(e, AT_SUBSCRIPTION, "remove")) {
+		struct roster_item none = { .jid = next.jid };
+
+		if (cur == NULL || !cur->is_in_roster)
+			return stanza_refuse(iq, EL_ITEM_NOT_FOUND);
+		return change(acct, iq, cur, &none);
+	}
+	if (jid_eq_bare(&next.jid, &acct->jid))
+		return stanza_refuse(iq, EL_NOT_ALLOWED);
+	next.is_in_roster = true;
+	if (cur != NULL) {
+		next.sub = cur->sub;
+		next.is_asking = cur->is_asking;
+		next.is_approved = cur->is_approved;
+		next.is_pending_in = cur->is_pending_in;
+		next.request = cur->request;
+	}
+	return change(acct, iq, cur, &next);
+}
+
+static enum verdict
+on_roster(struct mod *m, struct stanza *iq)
+{
+	struct account *acct = iq_account(iq);
+
+	if (!jid_eq_bare(&iq->from, &acct->jid))
+		return stanza_refuse(iq, EL_FORBIDDEN);
+	return iq->type == IQ_GET ? on_get(acct, iq) : on_set(acct, iq);
+}
+
+static void
+on_features(struct mod *m, struct stream *s, struct elem *features)
+{
+	if (!stream_is_authenticated(s))
+		return;
+	elem_add(features, EL_ROSTERVER);
+	elem_add(features, EL_PRE_APPROVAL);
+}
+
+static const struct iq_route routes[] = {
+	{ IQ_GET | IQ_SET, TO_ACCOUNT, EL_ROSTER, on_roster },
+	ROUTES_END,
+};
+
+static const struct hook hooks[] = {
+	{ HOOK_STREAM_FEATURES, LATE, .features = on_features },
+	HOOKS_END,
+};
+
+static const struct feature features[] = {
+	{ TO_HOST, STR_INIT("jabber:iq:roster") },
+	FEATURES_END,
+};
+
+const struct module roster_module = {
+	.summary = "contact lists",
+	.iq = routes,
+	.hooks = hooks,
+	.features = features,
+};

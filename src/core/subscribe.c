@@ -1,0 +1,265 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Subscriptions (RFC 6121 section 3): what is sent and received changes the
+ * roster by the state machines of sub_state.c; when that is durable, the
+ * stanza goes on, and presence is shown or hidden.
+ */
+#include "base/err.h"
+#include "core/presence.h"
+#include "core/roster_impl.h"
+#include "core/router.h"
+#include "core/sub_state.h"
+#include "xml/parser.h"
+#include "xml/writer.h"
+
+/* A stanza that waits for its change to be kept; in its arena. */
+struct op {
+	struct account *acct;
+	struct stanza *st;
+	struct jid contact; /* bare */
+	struct jid sender;  /* whom errors go to */
+	struct sub_state before;
+	struct sub_change change;
+	void (*go_on)(struct op *op);
+};
+
+static struct sub_state
+state_of(const struct roster_item *item)
+{
+	if (item == NULL)
+		return (struct sub_state){ 0 };
+	return (struct sub_state){
+		.sub = item->sub,
+		.is_asking = item->is_asking,
+		.is_pending_in = item->is_pending_in,
+		.is_approved = item->is_approved,
+	};
+}
+
+static struct roster_item
+next_item(const struct op *op, const struct roster_item *cur)
+{
+	struct roster_item next = { 0 };
+	const struct sub_state *state = &op->change.next;
+
+	if (cur != NULL)
+		next = *cur;
+	next.jid = op->contact;
+	next.sub = state->sub;
+	next.is_asking = state->is_asking;
+	next.is_pending_in = state->is_pending_in;
+	next.is_approved = state->is_approved;
+	if (!next.is_pending_in)
+		next.request = STR_NONE;
+	return next;
+}
+
+static struct op *
+op_new(struct account *acct, struct stanza *st, const struct jid *contact,
+    void (*go_on)(struct op *op))
+{
+	struct op *op = arena_new_of(st->arena, struct op);
+
+	op->acct = acct;
+	op->st = st;
+	op->sender = st->from;
+	op->contact = jid_to_bare(contact);
+	op->before = state_of(roster_find(acct, op->contact.full));
+	op->go_on = go_on;
+	return op;
+}
+
+static void
+on_kept(void *ctx, int err)
+{
+	struct op *op = ctx;
+	struct account *acct = op->acct;
+	struct stanza *st = op->st;
+
+	account_pin(acct);
+	if (err < 0) {
+		stanza_set_from(st, &op->sender);
+		stanza_refuse(st, EL_INTERNAL_SERVER_ERROR);
+	} else {
+		op->go_on(op);
+	}
+	stanza_resume(st, STANZA_DONE);
+	account_unpin(acct);
+}
+
+/* Writes the change; goes on at once when there is nothing to write. */
+static enum verdict
+carry_out(struct op *op, const struct roster_item *next, bool is_changed)
+{
+	struct stanza *st = op->st;
+
+	if (!is_changed) {
+		op->go_on(op);
+		return STANZA_DONE;
+	}
+	if (roster_change(op->acct, next, false, on_kept, op) == 0)
+		return STANZA_HELD;
+	stanza_set_from(st, &op->sender);
+	return stanza_refuse(st, EL_RESOURCE_CONSTRAINT);
+}
+
+/* Sent by the account's own client ----------------------------------------------- */
+
+static void
+go_out(struct op *op)
+{
+	struct account *acct = op->acct;
+	struct stanza *st = op->st;
+	bool was_shown = op->before.sub & ROSTER_FROM;
+	bool is_shown = op->change.next.sub & ROSTER_FROM;
+	struct arena *a = arena_new(0);
+	struct jid contact = jid_dup(a, &op->contact);
+
+	if (op->change.is_passed)
+		router_send(st);
+	else
+		stanza_free(&st);
+	if (is_shown && !was_shown)
+		presence_show_all(acct, &contact);
+	else if (was_shown && !is_shown)
+		presence_hide_all(acct, &contact);
+	arena_free(&a);
+}
+
+enum verdict
+subscribe_out(struct account *acct, struct stanza *st)
+{
+	struct op *op = op_new(acct, st, &st->to, go_out);
+	const struct roster_item *cur = roster_find(acct, op->contact.full);
+	struct roster_item next;
+	bool is_changed;
+
+	if (jid_eq(&op->contact, &acct->jid)) {
+		stanza_free(&st);
+		return STANZA_DONE;
+	}
+	op->change = sub_sent(op->before, st->type);
+	next = next_item(op, cur);
+	is_changed = !sub_state_eq(op->before, op->change.next);
+	if (st->type & (PRESENCE_SUBSCRIBE | PRESENCE_SUBSCRIBED) &&
+	    !next.is_in_roster)
+		is_changed = next.is_in_roster = true;
+	stanza_set_from(st, &acct->jid);
+	stanza_set_to(st, &op->contact);
+	return carry_out(op, &next, is_changed);
+}
+
+/* Received ------------------------------------------------------------------------ */
+
+static void
+show(struct op *op)
+{
+	enum choice which = CHOOSE_ROSTER;
+	struct session **to;
+	size_t n;
+
+	if (op->st->type == PRESENCE_SUBSCRIBE)
+		which = CHOOSE_AVAILABLE;
+	n = sessions_choose(op->acct, which, op->st->arena, &to);
+	sessions_send(to, n, op->st);
+}
+
+static void
+go_in(struct op *op)
+{
+	struct account *acct = op->acct;
+	struct stanza *st = op->st;
+	bool was_shown = op->before.sub & ROSTER_FROM;
+	bool is_shown = op->change.next.sub & ROSTER_FROM;
+	bool is_answered = op->change.is_answered;
+	struct arena *a = arena_new(0);
+	struct jid contact = jid_dup(a, &op->contact);
+
+	if (op->change.is_passed)
+		show(op);
+	else
+		stanza_free(&st);
+	if (is_answered) {
+		router_send(
+		    presence_new(PRESENCE_SUBSCRIBED, &acct->jid, &contact));
+		presence_show_all(acct, &contact);
+	} else if (was_shown && !is_shown) {
+		presence_hide_all(acct, &contact);
+	}
+	arena_free(&a);
+}
+
+/* The request as it is shown again at each login. */
+static struct str
+request_text(struct stanza *st)
+{
+	struct str text = xml_text(st->arena, st->root);
+
+	if (text.n > ROSTER_REQUEST_MAX)
+		return STR_NONE;
+	return text;
+}
+
+enum verdict
+subscribe_in(struct account *acct, struct stanza *st)
+{
+	struct op *op = op_new(acct, st, &st->from, go_in);
+	struct roster_item next;
+
+	if (jid_eq(&op->contact, &acct->jid)) {
+		stanza_free(&st);
+		return STANZA_DONE;
+	}
+	op->change = sub_received(op->before, st->type);
+	next = next_item(op, roster_find(acct, op->contact.full));
+	stanza_set_from(st, &op->contact);
+	stanza_set_to(st, &acct->jid);
+	if (next.is_pending_in && !op->before.is_pending_in)
+		next.request = request_text(st);
+	return carry_out(op, &next, !sub_state_eq(op->before, op->change.next));
+}
+
+/* --------------------------------------------------------------------------------- */
+
+static struct stanza *
+request_of(const struct roster_item *item, const struct account *acct)
+{
+	struct arena *a = arena_new(0);
+	struct elem *root = NULL;
+	struct stanza *st;
+	enum qname condition;
+
+	if (!str_is_empty(item->request))
+		root = xml_parse(a, item->request, NULL, NS_CLIENT, NULL);
+	if (root == NULL) {
+		arena_free(&a);
+		return presence_new(PRESENCE_SUBSCRIBE, &item->jid, &acct->jid);
+	}
+	if (stanza_of(root, &st, &condition) == 0)
+		return st;
+	stanza_free(&st);
+	return presence_new(PRESENCE_SUBSCRIBE, &item->jid, &acct->jid);
+}
+
+void
+subscribe_show_pending(struct session *s)
+{
+	const struct roster_item *item;
+
+	for (size_t i = 0; (item = roster_next(s->account, &i)) != NULL;)
+		if (item->is_pending_in && !s->is_closing)
+			session_send(s, request_of(item, s->account));
+}
+
+void
+subscribe_end(struct account *acct, const struct roster_item *item)
+{
+	if (item->sub & ROSTER_TO || item->is_asking)
+		router_send(
+		    presence_new(PRESENCE_UNSUBSCRIBE, &acct->jid, &item->jid));
+	if (item->sub & ROSTER_FROM || item->is_pending_in)
+		router_send(presence_new(
+		    PRESENCE_UNSUBSCRIBED, &acct->jid, &item->jid));
+	if (item->sub & ROSTER_FROM)
+		presence_hide_all(acct, &item->jid);
+}
