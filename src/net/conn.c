@@ -316,8 +316,12 @@ conn_out(struct conn *c)
 {
 	must(!(c->flags & CONN_MOVING));
 	if (c->flags & (CONN_CLOSING | CONN_DEAD)) {
-		buf_clear(&c->loop->scratch->junk);
-		return &c->loop->scratch->junk;
+		struct buf *junk = &c->loop->scratch->junk;
+
+		if (junk->cap > SCRATCH_IN)
+			buf_fini(junk);
+		buf_clear(junk);
+		return junk;
 	}
 	return outq_buf(&c->out);
 }

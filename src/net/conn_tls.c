@@ -97,9 +97,6 @@ now_set(struct conn *c, const char *p, size_t n)
 	now.p = p;
 	now.n = n;
 	now.sealed = &c->loop->scratch->sealed;
-	/* What others left there would be taken for ours. */
-	if (ERR_peek_error() != 0)
-		ERR_clear_error();
 }
 
 /* Output ---------------------------------------------------------------------*/
@@ -221,8 +218,11 @@ tls_failed(struct conn *c)
 	struct conn_tls *t = c->tls;
 	unsigned long err = ERR_peek_last_error();
 	const char *why = ERR_reason_error_string(err);
+	char ip[ADDR_TEXT_MAX];
 
-	log_debug(NULL, "TLS failed: %s", why != NULL ? why : "unknown");
+	addr_ip(&c->peer, ip);
+	log_debug(
+	    NULL, "TLS with %s failed: %s", ip, why != NULL ? why : "unknown");
 	ERR_clear_error();
 	t->has_failed = true;
 	t->has_ended = true;
@@ -231,7 +231,18 @@ tls_failed(struct conn *c)
 		conn_fail(c, ERR_TLS);
 }
 
-/* `err`: what SSL_get_error() made of a call's answer. */
+/*
+ * What a call's answer means. The usual one is found out without OpenSSL's
+ * queue of errors, which is slow to ask.
+ */
+static int
+ssl_error(SSL *ssl, int ret)
+{
+	if (SSL_want_read(ssl) && BIO_should_read(SSL_get_rbio(ssl)))
+		return SSL_ERROR_WANT_READ;
+	return SSL_get_error(ssl, ret);
+}
+
 static void
 tls_stopped(struct conn *c, int err)
 {
@@ -253,10 +264,12 @@ static bool
 handshake_step(struct conn *c)
 {
 	struct conn_tls *t = c->tls;
-	int ret = SSL_do_handshake(t->ssl);
+	int ret;
 
+	ERR_clear_error();
+	ret = SSL_do_handshake(t->ssl);
 	if (ret != 1) {
-		tls_stopped(c, SSL_get_error(t->ssl, ret));
+		tls_stopped(c, ssl_error(t->ssl, ret));
 		return false;
 	}
 	t->is_secured = true;
@@ -268,6 +281,29 @@ handshake_step(struct conn *c)
 	return !(c->flags & CONN_DEAF);
 }
 
+/* Is there something that OpenSSL has not read, or not handed out? */
+static bool
+has_more(SSL *ssl)
+{
+	return now.n > 0 || SSL_pending(ssl) > 0;
+}
+
+/* Reads what it can in one buffer; answers as SSL_get_error(). */
+static int
+plain_fill(SSL *ssl, char *plain, size_t *n_r)
+{
+	size_t n = 0, part;
+	int ret = 1;
+
+	while (ret == 1 && has_more(ssl) && n + RECORD_MAX <= SCRATCH_PLAIN) {
+		ret = SSL_read_ex(ssl, plain + n, SCRATCH_PLAIN - n, &part);
+		if (ret == 1)
+			n += part;
+	}
+	*n_r = n;
+	return ret == 1 ? SSL_ERROR_NONE : ssl_error(ssl, ret);
+}
+
 /* All that can be read, in as few calls as the loop's buffer allows. */
 static void
 plain_read(struct conn *c)
@@ -275,20 +311,11 @@ plain_read(struct conn *c)
 	SSL *ssl = c->tls->ssl;
 	char *plain = c->loop->scratch->plain;
 	int err = SSL_ERROR_NONE;
+	size_t n;
 
-	while (err == SSL_ERROR_NONE && !(c->flags & CONN_DEAF)) {
-		size_t n = 0, part;
-
-		while (
-		    err == SSL_ERROR_NONE && n + RECORD_MAX <= SCRATCH_PLAIN) {
-			int ret = SSL_read_ex(
-			    ssl, plain + n, SCRATCH_PLAIN - n, &part);
-
-			if (ret == 1)
-				n += part;
-			else
-				err = SSL_get_error(ssl, ret);
-		}
+	while (
+	    err == SSL_ERROR_NONE && has_more(ssl) && !(c->flags & CONN_DEAF)) {
+		err = plain_fill(ssl, plain, &n);
 		if (n > 0)
 			c->events->data(c->ctx, plain, n);
 		if (!(c->flags & CONN_DEAD))

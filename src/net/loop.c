@@ -375,6 +375,7 @@ loops_run(void (*started)(struct loop *l))
 void
 loops_stop(void)
 {
+	must(self == NULL);
 	if (!atomic_load(&is_running))
 		return;
 	for (unsigned i = 0; i < loops_count; i++) {

@@ -25,8 +25,13 @@ API struct loop *loop_at(unsigned index);
 void loops_new(unsigned count);
 /* Starts the threads; `started` runs first on each loop. */
 void loops_run(void (*started)(struct loop *l));
-/* Asks all loops to end after their present turn, and joins the threads. */
+/*
+ * Asks all loops to end after their present turn, and joins the threads. What
+ * is posted or at work runs to its end first; connections are aborted (what
+ * was queued leaves if the kernel takes it at once), listening stops.
+ */
 void loops_stop(void);
+/* What was posted since then runs here, on the calling thread. */
 void loops_free(void);
 /* The libuv loop (a uv_loop_t), for libraries that share it. */
 void *loop_uv(struct loop *l);
