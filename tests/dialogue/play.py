@@ -95,9 +95,8 @@ class Play:
 
     async def act(self, step):
         play = getattr(self, "do_" + step.method)
-        if step.method == "dial":
-            await self.do_dial(self.actors[step.who], step.resource,
-                               **step.args)
+        if step.method in ("dial", "connect"):
+            await play(self.actors[step.who], step.resource, **step.args)
         elif step.method in NEEDS_CLIENT:
             client = self.client(step.who, step.resource)
             await play(client, step.block, **step.args)
@@ -153,12 +152,18 @@ class Play:
         if what == "":
             return actor.bare
         if what == "/":
+            resource, dot, part = rest.rpartition(".")
+            if dot and part in ("sent", "received", "sm", "jid"):
+                return self.of_client(self.client(actor.name, resource), part)
             return f"{actor.bare}/{rest}"
         if rest in ("user", "host"):
             return getattr(actor, rest)
         if rest == "upper":
             return actor.bare.upper()
-        client = self.client(actor.name, None)
+        return self.of_client(self.client(actor.name, None), rest)
+
+    @staticmethod
+    def of_client(client, rest):
         return str({"sent": client.sent, "received": client.received,
                     "sm": client.sm_id, "jid": client.jid}[rest])
 
@@ -204,13 +209,14 @@ class Play:
 
     # Connections -----------------------------------------------------------
 
-    async def do_connect(self, actor, _block, res, how):
+    async def do_connect(self, actor, called, res, how):
+        """Called as its resource is, unless the script has a name for it."""
         res = res or RESOURCE
         options = [o.strip() for o in
                    re.findall(r"(?:with|without|over) [^,]+?(?=,| with| over|$)",
                               how or "")]
         client = await self.arrive(actor, options)
-        self.clients[actor.name, res] = client
+        self.clients[actor.name, called or res] = client
         if "without binding" in options:
             return
         await client.bind(None if "without resource" in options else res)
@@ -311,9 +317,10 @@ class Play:
         client.wire.send("</stream:stream>")
         await self.expect_end(client)
 
-    async def do_cut(self, client, _block):
+    async def do_cut(self, client, _block, count):
         client.cut()
         client.wire.events.clear()
+        client.received -= int(count or 0)
 
     # Talk ------------------------------------------------------------------
 
@@ -384,8 +391,14 @@ class Play:
             event[1])
         await self.expect_end(client)
 
-    async def do_is_disconnected(self, client, _block):
-        await self.expect_end(client)
+    async def do_is_disconnected(self, client, _block, late):
+        if late:
+            await client.wire.gone()
+        else:
+            await self.expect_end(client)
+
+    async def do_asked(self, client, _block):
+        await client.was_asked()
 
     @staticmethod
     async def expect_end(client):
@@ -463,7 +476,7 @@ NEEDS_CLIENT = {"open_stream", "restart_stream", "start_tls", "log_in", "refused
                 "resume", "fall_silent", "disconnect", "cut", "send",
                 "send_bytes", "receive", "receive_any_order",
                 "receive_nothing", "receive_stream", "stream_error",
-                "is_disconnected"}
+                "is_disconnected", "asked"}
 
 
 def unescape(text):

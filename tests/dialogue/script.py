@@ -91,7 +91,7 @@ GRAMMAR = [
      False),
     (rf"(?P<who>{NAME}) follows (?P<other>{NAME})", "follow", False),
     # Connections
-    (rf"(?P<who>{NAME}) connects(?: as (?P<res>\S+?))?"
+    (rf"{WHO} connects(?: as (?P<res>\S+))?"
      r"(?P<how>(?:,? (?:with|without|over) [^,]+)*)", "connect", False),
     (rf"{WHO} opens a connection(?P<tls> over direct tls)?", "dial", False),
     (rf"{WHO} opens a stream(?: to (?P<to>\S+))?", "open_stream", False),
@@ -107,7 +107,7 @@ GRAMMAR = [
     (rf"{WHO} resumes", "resume", False),
     (rf"{WHO} falls silent", "fall_silent", False),
     (rf"{WHO} disconnects", "disconnect", False),
-    (rf"{WHO} is cut", "cut", False),
+    (rf"{WHO} is cut(?:, and forgets (?P<count>\d+))?", "cut", False),
     # Talk
     (rf"{WHO} sends", "send", True),
     (rf"{WHO} sends bytes", "send_bytes", True),
@@ -117,7 +117,9 @@ GRAMMAR = [
     (rf"{WHO} receives a stream", "receive_stream", True),
     (rf"{WHO} receives stream error (?P<condition>[a-z-]+)", "stream_error",
      False),
-    (rf"{WHO} is disconnected", "is_disconnected", False),
+    (rf"{WHO} is disconnected(?P<late>, whatever comes before)?",
+     "is_disconnected", False),
+    (rf"{WHO} is asked for an acknowledgement", "asked", False),
     (r"all settle", "settle", False),
     # The server
     (r"command (?P<command>.+?)(?P<fails> fails(?: with (?P<status>\d))?)?",

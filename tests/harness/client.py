@@ -2,6 +2,7 @@
 """A client that does what it is told: stream, TLS, SASL, bind, stream
 management; nothing by itself but answering <r/>."""
 
+import asyncio
 import itertools
 
 from harness import sasl
@@ -218,6 +219,7 @@ class Client:
         self.acked = 0
         self.unacked = []
         self.on_ack = None
+        self.asked = asyncio.Event()
 
     async def enable_sm(self, resume=True):
         wish = " resume='true'" if resume else ""
@@ -234,6 +236,7 @@ class Client:
         if elem.name == "enabled":
             self.received = 0
         elif is_nonza(elem, "r"):
+            self.asked.set()
             if self.sm_auto:
                 self.wire.send(f"<a xmlns='{NS_SM}' h='{self.received}'/>")
             return not self.sm_shows
@@ -243,6 +246,14 @@ class Client:
                 self.on_ack(self.acked)
                 return True
         return False
+
+    async def was_asked(self, timeout=PATIENCE):
+        """Waits for an <r/> since the last call."""
+        try:
+            await asyncio.wait_for(self.asked.wait(), timeout)
+        except asyncio.TimeoutError:
+            raise Silence("no <r/> came") from None
+        self.asked.clear()
 
     def note_ack(self, h):
         del self.unacked[:h - self.acked]
