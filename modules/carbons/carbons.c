@@ -107,7 +107,12 @@ send_copy(struct session *s, const struct stanza *st, enum qname direction)
 	copy->is_carbon = true;
 	e = elem_add(copy->root, direction);
 	e = elem_add(e, EL_FORWARDED);
-	elem_add_copy(e, st->root);
+	e = elem_add_copy(e, st->root);
+	if (direction == EL_CARBONS_SENT && !str_is_none(st->archive_id)) {
+		e = elem_add(e, EL_STANZA_ID);
+		elem_set_copy(e, AT_BY, s->account->jid.bare);
+		elem_set_copy(e, AT_ID, st->archive_id);
+	}
 	session_send(s, copy);
 }
 
@@ -152,12 +157,8 @@ on_routed(struct mod *m, struct stanza *st)
 	struct account *acct = st->chosen->account;
 	struct session *s;
 
-	/*
-	 * What a device sends to another of its own was copied on its way, and
-	 * what comes again from a lost session when it came first.
-	 */
-	if (st->is_rerouted || str_eq(st->from.bare, acct->jid.bare) ||
-	    is_from_room(st))
+	/* What a device sends to another of its own was copied on its way. */
+	if (str_eq(st->from.bare, acct->jid.bare) || is_from_room(st))
 		return STANZA_PASS;
 	if (!is_eligible(st) &&
 	    !(st->type == MESSAGE_ERROR && is_remembered(m, acct, st)))

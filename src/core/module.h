@@ -26,6 +26,7 @@
 #include "base/str.h"
 #include "core/account.h"
 #include "core/command.h"
+#include "core/history.h"
 #include "core/host.h"
 #include "core/metrics.h"
 #include "core/option.h"

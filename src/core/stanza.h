@@ -87,6 +87,8 @@ struct stanza {
 	bool is_private;     /* not to be copied to other sessions */
 	struct str spool_key; /* its key in the spool, or none */
 
+	struct str archive_id; /* its id in the sender's archive, or none */
+
 	/* During HOOK_MESSAGE_ROUTED: the first session that gets it. */
 	struct session *chosen;
 

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef MODULES_MAM_MAM_H
+#define MODULES_MAM_MAM_H
+
+#include "core/module.h"
+
+enum mam_default { MAM_ALWAYS, MAM_NEVER, MAM_ROSTER };
+extern const char *const mam_defaults[]; /* ended by NULL */
+
+struct mam_options {
+	unsigned by_default; /* enum mam_default */
+	uint64_t retention;
+	uint64_t page_max;
+};
+
+/* What an account wants archived (XEP-0441); on the heap, in its slot. */
+struct mam_prefs {
+	bool is_set; /* else the host's default holds */
+	enum mam_default by_default;
+	struct str *always, *never; /* bare or full JIDs */
+	size_t always_count, never_count;
+};
+
+/* May what is exchanged with `with` be archived? */
+bool mam_wants(struct mod *m, struct account *acct, const struct jid *with);
+void mam_prefs_load(struct mod *m, struct account *acct);
+void mam_prefs_free(struct mod *m, void *state);
+enum verdict mam_on_prefs(struct mod *m, struct stanza *iq);
+
+/* The first medium of a message, for the archive's columns. */
+void mam_media(const struct elem *message, struct archive_item *item);
+
+extern const struct command mam_commands[];
+
+#endif
