@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -19,6 +20,7 @@ struct batch {
 /* Each touched by its loop alone, and by close when all have ended. */
 static struct batch *batches[LOOPS_MAX];
 static char *db_path;
+static int lock_fd = -1;
 
 /* ---- opening and closing ----------------------------------------------- */
 
@@ -55,6 +57,52 @@ path_of(struct arena *a, const struct store_config *config)
 	return arena_printf(a, "%s/%s", dir, path);
 }
 
+/*
+ * One process at a time, as the writer counts on being alone. Not on the
+ * database itself: SQLite has locks of its own there.
+ */
+static int
+lock_take(struct arena *a, const char *path, const char **why_r)
+{
+	const char *name = arena_printf(a, "%s-lock", path);
+	int err = 0;
+
+	lock_fd = open(name, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	if (lock_fd < 0) {
+		err = -errno;
+		*why_r =
+		    arena_printf(a, "database %s: %s", path, err_text(err));
+	} else if (flock(lock_fd, LOCK_EX | LOCK_NB) < 0) {
+		err = -errno;
+		*why_r = arena_printf(a, "database %s: %s", path,
+		    errno == EWOULDBLOCK ? "another process is using it"
+					 : err_text(err));
+	}
+	return err;
+}
+
+static void
+lock_drop(void)
+{
+	if (lock_fd >= 0)
+		close(lock_fd);
+	lock_fd = -1;
+}
+
+static int
+migrate(struct db *db, struct arena *a, const char **why_r)
+{
+	int err = schema_migrate(db->h, SCHEMA_VERSION, a, why_r);
+
+	if (err < 0)
+		return err;
+	err = archive_state(db);
+	if (err < 0)
+		*why_r = arena_printf(a, "database %s: %s",
+		    sqlite3_db_filename(db->h, "main"), sqlite3_errmsg(db->h));
+	return err;
+}
+
 static int
 backend_open(
     struct arena *a, const struct store_config *config, const char **why_r)
@@ -67,19 +115,16 @@ backend_open(
 	sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
 	err = folders_make(a, path, why_r);
 	if (err == 0)
+		err = lock_take(a, path, why_r);
+	if (err == 0)
 		err = db_open(&db, path, true, a, why_r);
-	if (err < 0)
-		return err;
-
-	err = schema_migrate(db.h, SCHEMA_VERSION, a, why_r);
 	if (err == 0) {
-		err = archive_state(&db);
+		err = migrate(&db, a, why_r);
 		if (err < 0)
-			*why_r = arena_printf(
-			    a, "database %s: %s", path, sqlite3_errmsg(db.h));
+			db_close(&db);
 	}
 	if (err < 0) {
-		db_close(&db);
+		lock_drop();
 		return err;
 	}
 
@@ -104,6 +149,7 @@ backend_close(void)
 	}
 	writer_stop();
 	readers_stop();
+	lock_drop();
 	xfree(db_path);
 	db_path = NULL;
 }

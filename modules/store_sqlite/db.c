@@ -37,9 +37,10 @@ db_fail(struct db *db, const char *what)
 	}
 
 	more = atomic_exchange(&skipped, 0);
-	log_error(&sqlite_log, "%s: %s%s%s (%u more like it)", what,
-	    sqlite3_errmsg(db->h), os != 0 ? ": " : "",
-	    os != 0 ? err_text(-os) : "", more);
+	if (more > 0)
+		log_error(&sqlite_log, "%u more failures", more);
+	log_error(&sqlite_log, "%s: %s%s%s", what, sqlite3_errmsg(db->h),
+	    os != 0 ? ": " : "", os != 0 ? err_text(-os) : "");
 	return ERR_STORE;
 }
 

@@ -11,6 +11,8 @@
 #include <signal.h>
 #include <time.h>
 
+/* Requests in a group: more of them share no more, and wait longer. */
+#define GROUP_MAX 2000
 /*
  * How long a slice with its commit may keep a group waiting. The part before
  * the commit adapts to that, and has its own bound.
@@ -34,6 +36,7 @@ static struct {
 
 	/* The thread's own. */
 	struct db db;
+	struct list taken;    /* from the queue, for the next groups */
 	struct list searches; /* wait for the index, then go to a reader */
 	struct list expiries;
 	uint64_t rest_until; /* clock_mono(): no slices of our own before */
@@ -391,7 +394,8 @@ queue_take(struct list *group, bool *is_idle)
 	uint64_t now = clock_mono();
 	uint64_t due = MAX(now + IDLE_MS, writer.rest_until);
 	bool may_work = has_own_work() && now >= writer.rest_until;
-	bool is_busy = is_asked() || (writer.db.has_dead && may_work);
+	bool is_busy = is_asked() || (writer.db.has_dead && may_work) ||
+		       !list_is_empty(&writer.taken);
 	bool is_ending;
 
 	*is_idle = *is_idle && may_work;
@@ -405,9 +409,11 @@ queue_take(struct list *group, bool *is_idle)
 		wait_until(due);
 		*is_idle = clock_mono() >= due;
 	}
-	list_splice(group, &writer.queue);
+	list_splice(&writer.taken, &writer.queue);
 	is_ending = writer.is_ending;
 	pthread_mutex_unlock(&writer.lock);
+	for (size_t i = 0; i < GROUP_MAX && !list_is_empty(&writer.taken); i++)
+		list_move(group, writer.taken.next);
 	*is_idle = *is_idle && list_is_empty(group);
 	return !list_is_empty(group) || !is_ending;
 }
@@ -448,6 +454,7 @@ writer_start(const struct db *db, const char *path)
 	pthread_condattr_destroy(&attr);
 
 	list_init(&writer.queue);
+	list_init(&writer.taken);
 	list_init(&writer.searches);
 	list_init(&writer.expiries);
 	writer.db = *db;

@@ -53,6 +53,7 @@ typedef void store_done_fn(void *ctx, int err);
 typedef void store_account_fn(
     void *ctx, int err, const struct account_row *row);
 
+/* ERR_ABSENT when there is no such account. */
 API void store_account_get(struct str jid, store_account_fn *done, void *ctx);
 
 /* Local parts of a host's accounts in order, after `after` (or none). */

@@ -282,7 +282,7 @@ check_filter(const struct archive_filter *f)
 static struct archive_filter
 filter_random(struct str *ids)
 {
-	static const char *const withs[] = { "romeo@example.net",
+	static const char *const others[] = { "romeo@example.net",
 		"romeo@example.net/orchard", "nurse@example.net",
 		"room@muc.example.net/romeo", "example.net", JULIET,
 		"nobody@example.net" };
@@ -290,7 +290,7 @@ filter_random(struct str *ids)
 	size_t i = rnd(ITEMS), k = i + rnd(ITEMS - (unsigned)i);
 
 	if (rnd(2) == 0)
-		f.with = str_c(withs[rnd(ARRAY_LEN(withs))]);
+		f.with = str_c(others[rnd(ARRAY_LEN(others))]);
 	if (rnd(3) == 0)
 		f.start = model_ms[i] + (int)rnd(3) - 1;
 	if (rnd(3) == 0)

@@ -3,10 +3,12 @@
 #include "modules/store_sqlite/sqlite.h"
 #include "store_rig.h"
 
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -450,6 +452,7 @@ test_open_refused(void **state)
 	const char *path;
 	const char *why;
 	FILE *f;
+	int fd;
 
 	path = str_printf(rig.a, "%s/garbage", dir).p;
 	f = fopen(path, "w");
@@ -465,6 +468,12 @@ test_open_refused(void **state)
 	assert_int_equal(try_open(dir, "new", &why), 0);
 	sql(str_printf(rig.a, "%s/new", dir).p, "PRAGMA user_version=99");
 	assert_refused(dir, "new", "version 99");
+
+	sql(str_printf(rig.a, "%s/new", dir).p, "PRAGMA user_version=1");
+	fd = open(str_printf(rig.a, "%s/new-lock", dir).p, O_RDWR);
+	assert_int_equal(flock(fd, LOCK_EX | LOCK_NB), 0);
+	assert_refused(dir, "new", "another process");
+	close(fd);
 
 	assert_refused(dir, "garbage/below", "");
 	assert_true(try_open(dir, ".", &why) < 0);
