@@ -34,6 +34,7 @@ struct addr_net {
 	uint8_t bits;
 };
 
+/* ERR_INVALID when it is none. An address without a family is in no net. */
 API int addr_net_parse(struct str cidr, struct addr_net *net_r);
 API bool addr_in_net(const struct addr *a, const struct addr_net *net);
 /*

@@ -30,7 +30,7 @@ static void on_timer(struct timer *t);
 static void on_flush(struct deferred *d);
 static void on_poll(uv_poll_t *poll, int status, int events);
 
-/* What it waits for --------------------------------------------------------*/
+/* What it waits for -------------------------------------------------------- */
 
 /* While it closes, what comes is read and thrown away. */
 static int
@@ -85,7 +85,7 @@ conn_go_on(struct conn *c)
 		loop_defer(&c->flush, on_flush);
 }
 
-/* Life -----------------------------------------------------------------------*/
+/* Life --------------------------------------------------------------------- */
 
 struct conn *
 conn_adopt(int fd, const struct addr *peer)
@@ -174,7 +174,7 @@ conn_set_owner(struct conn *c, const struct conn_events *events, void *ctx)
 	conn_listen(c);
 }
 
-/* Input ----------------------------------------------------------------------*/
+/* Input -------------------------------------------------------------------- */
 
 /* How many bytes its allowance lets it read now. */
 static size_t
@@ -309,7 +309,7 @@ conn_resume(struct conn *c)
 	conn_go_on(c);
 }
 
-/* Output ---------------------------------------------------------------------*/
+/* Output ------------------------------------------------------------------- */
 
 struct buf *
 conn_out(struct conn *c)
@@ -459,7 +459,7 @@ on_flush(struct deferred *d)
 	conn_listen(c);
 }
 
-/* Events ---------------------------------------------------------------------*/
+/* Events ------------------------------------------------------------------- */
 
 /* libuv stops the handle when the socket has an error: read what it is. */
 static void
@@ -508,7 +508,7 @@ on_timer(struct timer *t)
 	conn_go_on(c);
 }
 
-/* Ends -----------------------------------------------------------------------*/
+/* Ends --------------------------------------------------------------------- */
 
 void
 conn_close(struct conn *c)
@@ -562,7 +562,7 @@ conn_start_tls(struct conn *c, enum tls_role role)
 		conn_tls_start(c, role, false);
 }
 
-/* Moves ------------------------------------------------------------------------*/
+/* Moves -------------------------------------------------------------------- */
 
 void
 conn_move(struct conn *c, struct loop *to, void (*arrived)(void *ctx))
@@ -618,7 +618,7 @@ on_arrival(void *msg)
 	move.arrived(c->ctx);
 }
 
-/* What is known of it ----------------------------------------------------------*/
+/* What is known of it ------------------------------------------------------ */
 
 const struct addr *
 conn_peer(const struct conn *c)

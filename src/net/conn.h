@@ -88,8 +88,13 @@ API void conn_start_tls(struct conn *c, enum tls_role role);
  */
 API void conn_move(struct conn *c, struct loop *to, void (*arrived)(void *ctx));
 
+/*
+ * Both ends. The peer is the one that a PROXY header told; `local` is valid
+ * until the thread asks again, and its `len` may be 0.
+ */
 API const struct addr *conn_peer(const struct conn *c);
 API const struct addr *conn_local(const struct conn *c);
+/* Is its handshake done? */
 API bool conn_is_tls(const struct conn *c);
 /* "TLSv1.3", and the server name that the peer asked for, or NULL. */
 API const char *conn_tls_version(const struct conn *c);

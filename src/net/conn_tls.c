@@ -25,7 +25,7 @@ struct conn_tls {
 	bool has_failed;   /* tell it, once it may be told */
 };
 
-/* The BIO --------------------------------------------------------------------*/
+/* The BIO ------------------------------------------------------------------ */
 
 /* What the BIO reads from and writes to, for the duration of a call. */
 static _Thread_local struct {
@@ -99,7 +99,7 @@ now_set(struct conn *c, const char *p, size_t n)
 	now.sealed = &c->loop->scratch->sealed;
 }
 
-/* Output ---------------------------------------------------------------------*/
+/* Output ------------------------------------------------------------------- */
 
 /* What the kernel does not take at once waits in the connection. */
 static void
@@ -210,7 +210,7 @@ conn_tls_end(struct conn *c)
 	sealed_send(c);
 }
 
-/* Input ----------------------------------------------------------------------*/
+/* Input -------------------------------------------------------------------- */
 
 static void
 tls_failed(struct conn *c)
@@ -368,7 +368,7 @@ conn_tls_go_on(struct conn *c)
 	buf_fini(&kept);
 }
 
-/* Life -----------------------------------------------------------------------*/
+/* Life --------------------------------------------------------------------- */
 
 static void
 ssl_set_bio(SSL *ssl)
@@ -438,7 +438,7 @@ conn_tls_free(struct conn *c)
 	c->tls = NULL;
 }
 
-/* What is known of it ----------------------------------------------------------*/
+/* What is known of it ------------------------------------------------------ */
 
 bool
 conn_is_tls(const struct conn *c)
@@ -478,7 +478,7 @@ conn_tls_alpn(const struct conn *c)
 	return tls_alpn_name(str_mem(p, n));
 }
 
-/* Channel bindings -------------------------------------------------------------*/
+/* Channel bindings --------------------------------------------------------- */
 
 static int
 binding_exporter(SSL *ssl, struct arena *a, struct str *bytes_r)

@@ -29,7 +29,7 @@
 static pthread_mutex_t all_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct listener *all;
 
-/* Sockets --------------------------------------------------------------------*/
+/* Sockets ------------------------------------------------------------------ */
 
 static bool
 is_any(const struct addr *a)
@@ -154,7 +154,7 @@ sockets_open(struct listener *l)
 	return err;
 }
 
-/* Accepting ------------------------------------------------------------------*/
+/* Accepting ---------------------------------------------------------------- */
 
 static void on_acceptable(uv_poll_t *poll, int status, int events);
 
@@ -219,7 +219,7 @@ on_acceptable(uv_poll_t *poll, int status, int events)
 		;
 }
 
-/* Life -----------------------------------------------------------------------*/
+/* Life --------------------------------------------------------------------- */
 
 static void
 listener_unref(struct listener *l)

@@ -79,7 +79,7 @@ loop_now(void)
 	return self->now;
 }
 
-/* Messages ------------------------------------------------------------------*/
+/* Messages ----------------------------------------------------------------- */
 
 bool
 loop_is_congested(const struct loop *l)
@@ -142,7 +142,7 @@ on_wake(uv_async_t *wake)
 		uv_stop(&l->uv);
 }
 
-/* The end of the turn ---------------------------------------------------------*/
+/* The end of the turn ------------------------------------------------------ */
 
 void
 loop_defer(struct deferred *d, void (*fn)(struct deferred *d))
@@ -208,7 +208,7 @@ on_prepare(uv_prepare_t *prepare)
 	l->now = 0;
 }
 
-/* Work that may block ----------------------------------------------------------*/
+/* Work that may block ------------------------------------------------------ */
 
 struct loop_job {
 	uv_work_t req;
@@ -246,7 +246,7 @@ loop_work(void (*work)(void *arg), void (*done)(void *arg), void *arg)
 	must(uv_queue_work(&self->uv, &job->req, on_work, on_worked) == 0);
 }
 
-/* Threads ----------------------------------------------------------------------*/
+/* Threads ------------------------------------------------------------------ */
 
 static struct loop *
 loop_new(unsigned index)

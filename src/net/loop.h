@@ -69,6 +69,7 @@ struct timer {
 	uint32_t slot; /* in the loop's heap, plus one; 0: stopped */
 };
 
+/* Starts it, or starts it anew. Stopping a stopped one is harmless. */
 API void timer_start(
     struct timer *t, uint64_t after_ms, void (*fn)(struct timer *t));
 API void timer_stop(struct timer *t);

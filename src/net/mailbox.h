@@ -33,6 +33,7 @@ struct mailbox {
 	struct mail **self_end;
 };
 
+/* An empty one; it needs no end, but must be empty then. */
 void mailbox_init(struct mailbox *m);
 /*
  * From any thread but the owner's. True: it was empty, wake the owner. Sets

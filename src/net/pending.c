@@ -59,7 +59,7 @@ pending_done(struct pending *p)
 	sock_accepted(s, c);
 }
 
-/* TLS ------------------------------------------------------------------------*/
+/* TLS ---------------------------------------------------------------------- */
 
 static void
 on_early_data(void *ctx, const char *p, size_t n)
@@ -87,7 +87,7 @@ pending_tls(struct pending *p)
 	conn_tls_start(p->c, p->sock->listener->config.role, true);
 }
 
-/* PROXY ----------------------------------------------------------------------*/
+/* PROXY -------------------------------------------------------------------- */
 
 /* The header is read: `rest` came with it and is for who comes next. */
 static void

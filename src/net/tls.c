@@ -99,7 +99,7 @@ tls_certs_cover(
 	return cert != NULL;
 }
 
-/* The one in use ---------------------------------------------------------------*/
+/* The one in use ----------------------------------------------------------- */
 
 static pthread_mutex_t installed_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct tls_certs *installed;
@@ -131,7 +131,7 @@ tls_installed(void)
 	return certs;
 }
 
-/* Loading ----------------------------------------------------------------------*/
+/* Loading ------------------------------------------------------------------ */
 
 struct loading {
 	struct arena *a;

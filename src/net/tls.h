@@ -13,11 +13,11 @@
 #include "base/str.h"
 
 struct tls_certs;
-typedef struct ssl_ctx_st SSL_CTX;
 
 /*
- * Loads each PEM file that a pattern (the last is NULL) of glob(7) matches: chain and key in one
- * file, or the key beside it (NAME.key, or privkey.pem for fullchain.pem).
+ * Loads each PEM file that one of the patterns (the last is NULL) of glob(7)
+ * matches: chain and key in one file, or the key beside it (NAME.key, or
+ * privkey.pem for fullchain.pem).
  * A bad file is left out with a warning that names it; `previous` (or NULL)
  * lends what it had for the names of such a file. ERR_TLS only when there
  * is nothing at all to offer; *why_r from `a`. Blocking: not on a loop.

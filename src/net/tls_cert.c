@@ -24,7 +24,7 @@ tls_why(struct arena *a)
 	return str_dup_c(a, str_c(reason != NULL ? reason : text));
 }
 
-/* Names ----------------------------------------------------------------------*/
+/* Names -------------------------------------------------------------------- */
 
 bool
 tls_name(struct str host, char name_r[TLS_NAME_MAX])
@@ -148,7 +148,7 @@ not_after_read(const X509 *leaf)
 	return (int64_t)timegm(&tm);
 }
 
-/* Files ------------------------------------------------------------------------*/
+/* Files -------------------------------------------------------------------- */
 
 /* What a PEM file holds. */
 struct pem {

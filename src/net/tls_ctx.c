@@ -17,7 +17,7 @@
 	"ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-RSA-CHACHA20-POLY1305"
 #define GROUPS "X25519:P-256:P-384:P-521"
 
-/* ALPN -----------------------------------------------------------------------*/
+/* ALPN --------------------------------------------------------------------- */
 
 #define PROTOCOLS_MAX 4
 
@@ -79,7 +79,7 @@ on_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_len,
 	return h->is_direct ? SSL_TLSEXT_ERR_ALERT_FATAL : SSL_TLSEXT_ERR_NOACK;
 }
 
-/* The server name ------------------------------------------------------------*/
+/* The server name ---------------------------------------------------------- */
 
 static int
 on_server_name(SSL *ssl, int *alert, void *arg)
@@ -97,7 +97,7 @@ on_server_name(SSL *ssl, int *alert, void *arg)
 	return SSL_TLSEXT_ERR_OK;
 }
 
-/* Tickets ----------------------------------------------------------------------*/
+/* Tickets ------------------------------------------------------------------ */
 
 #define TICKET_MS HOURS(12)
 
@@ -188,7 +188,7 @@ on_ticket(SSL *ssl, unsigned char name[16], unsigned char *iv,
 	return ret;
 }
 
-/* Contexts -----------------------------------------------------------------------*/
+/* Contexts ----------------------------------------------------------------- */
 
 SSL_CTX *
 tls_ctx_new(void)

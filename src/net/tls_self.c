@@ -39,7 +39,7 @@ cert_serves(const struct tls_cert *cert, const struct str *names, size_t count)
 	return true;
 }
 
-/* Making -----------------------------------------------------------------------*/
+/* Making ------------------------------------------------------------------- */
 
 static void
 alt_name_add(GENERAL_NAMES *alts, const char *name)

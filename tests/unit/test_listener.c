@@ -183,7 +183,7 @@ hang_up_wait(int fd)
 	close(fd);
 }
 
-/* Addresses -------------------------------------------------------------------*/
+/* Addresses ---------------------------------------------------------------- */
 
 static void
 test_crowd(void **state)
@@ -309,7 +309,7 @@ test_dual_stack(void **state)
 	listener_close(&l);
 }
 
-/* PROXY -----------------------------------------------------------------------*/
+/* PROXY -------------------------------------------------------------------- */
 
 static struct listener *
 open_proxied(const char *net, bool is_tls, uint16_t *port)
@@ -382,7 +382,7 @@ test_proxy_untrusted(void **state)
 	listener_close(&l);
 }
 
-/* Direct TLS ------------------------------------------------------------------*/
+/* Direct TLS --------------------------------------------------------------- */
 
 static SSL_CTX *client_ctx;
 
@@ -466,7 +466,7 @@ test_close_drops_pending(void **state)
 	assert_int_equal(gate_count(&accepted), 0);
 }
 
-/* Trouble ---------------------------------------------------------------------*/
+/* Trouble ------------------------------------------------------------------ */
 
 static void
 log_wait(int fd, const char *text)

@@ -36,7 +36,7 @@ test_started(void **state)
 	assert_true(loop_now() > 0);
 }
 
-/* Order -----------------------------------------------------------------------*/
+/* Order -------------------------------------------------------------------- */
 
 static char events[256];
 static struct gate turns = GATE_INIT;
@@ -147,7 +147,7 @@ test_deferred_for_ever(void **state)
 	assert_int_equal(restless_count, 1000);
 }
 
-/* Posts -----------------------------------------------------------------------*/
+/* Posts -------------------------------------------------------------------- */
 
 #define NOTES 20000
 
@@ -184,7 +184,7 @@ test_posts(void **state)
 	assert_true(notes_in_order);
 }
 
-/* Work ------------------------------------------------------------------------*/
+/* Work --------------------------------------------------------------------- */
 
 static struct gate worked = GATE_INIT;
 
@@ -241,7 +241,7 @@ test_now(void **state)
 	assert_true(seen_now[0] <= clock_mono());
 }
 
-/* Ending ----------------------------------------------------------------------*/
+/* Ending ------------------------------------------------------------------- */
 
 static struct gate bounced = GATE_INIT;
 

@@ -30,7 +30,7 @@ in_dir(const char *name)
 	return path;
 }
 
-/* The server's side -----------------------------------------------------------*/
+/* The server's side -------------------------------------------------------- */
 
 struct end {
 	struct conn *c;
@@ -155,7 +155,7 @@ end_free(struct end *e)
 	xfree(e);
 }
 
-/* The client's side -----------------------------------------------------------*/
+/* The client's side -------------------------------------------------------- */
 
 static SSL_CTX *client_ctx;
 static SSL_SESSION *client_session; /* the newest ticket */
@@ -233,7 +233,7 @@ leaf_has_name(SSL *ssl, const char *name)
 	return has;
 }
 
-/* Connections -----------------------------------------------------------------*/
+/* Connections -------------------------------------------------------------- */
 
 #define MEGA (1u << 20)
 
@@ -390,7 +390,7 @@ test_idle_owns_nothing(void **state)
 	end_free(e);
 }
 
-/* Channel bindings ------------------------------------------------------------*/
+/* Channel bindings --------------------------------------------------------- */
 
 static void
 exporter_check(SSL *ssl, const struct end *e)
@@ -489,7 +489,7 @@ test_bindings_need_ems(void **state)
 	end_free(e);
 }
 
-/* Names -----------------------------------------------------------------------*/
+/* Names -------------------------------------------------------------------- */
 
 /* What is asked for, and a name of the certificate that must come. */
 static const struct {
@@ -575,7 +575,7 @@ test_alpn(void **state)
 		alpn_check(i);
 }
 
-/* Certificates ----------------------------------------------------------------*/
+/* Certificates ------------------------------------------------------------- */
 
 static struct tls_certs *
 self_signed(const char *file, const char *a, const char *b)
