@@ -243,6 +243,11 @@ on_start(void *data, const char *name, const char **attrs)
 		return;
 	}
 	p->declarations = 0;
+	/* No element is in XML's own namespace, which has no other prefix. */
+	if (str_is(build_prefix(name), "xml")) {
+		refuse(p, XML_BAD_PREFIX);
+		return;
+	}
 	if (p->depth < outer) {
 		on_header(p, name, attrs, count);
 		return;
@@ -594,15 +599,31 @@ check_before(struct parser *p)
 		p->error = XML_TOO_BIG;
 }
 
-/* Whatever it was told, expat guesses UTF-16 by a document's first bytes. */
+/* What a document's first or second byte (after `first`) says against it. */
+static enum xml_error
+error_of_start(bool is_first, unsigned char first, unsigned char c)
+{
+	if (is_first && (c == 0 || c >= 0xfe))
+		return XML_BAD_ENCODING;
+	if (is_first)
+		return c == '<' || c == 0xef ? XML_FINE : XML_NOT_WELL_FORMED;
+	if (first == 0xef) /* a byte order mark */
+		return c == 0xbb ? XML_FINE : XML_NOT_WELL_FORMED;
+	return c == 0 ? XML_BAD_ENCODING : XML_FINE;
+}
+
+/* Whatever it was told, expat guesses UTF-16 by the first two bytes. */
 static void
 check_encoding(struct parser *p, const char *bytes, size_t n)
 {
 	for (size_t i = 0; i < n && p->fed + i < 2; i++) {
+		bool is_first = p->fed + i == 0;
 		unsigned char c = (unsigned char)bytes[i];
 
-		if (c == 0 || c >= 0xfe)
-			p->error = XML_BAD_ENCODING;
+		if (p->error == XML_FINE)
+			p->error = error_of_start(is_first, p->first, c);
+		if (is_first)
+			p->first = c;
 	}
 }
 

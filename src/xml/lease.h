@@ -54,6 +54,7 @@ struct parser {
 	uint64_t boundary; /* the end of the last complete stanza */
 	uint64_t rescans;  /* bytes expat looked at again, of this stanza */
 	bool is_tired;
+	unsigned char first; /* byte of the document */
 
 	enum cut cut;
 	enum xml_error error;
