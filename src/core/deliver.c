@@ -166,6 +166,22 @@ step_iq_route(struct account *acct, struct stanza *st)
 	return v;
 }
 
+struct account *
+iq_account(const struct stanza *iq)
+{
+	return account_peek(iq->to.bare);
+}
+
+struct session *
+iq_session(const struct stanza *iq)
+{
+	struct account *acct = account_peek(iq->to.bare);
+
+	if (acct == NULL || !jid_eq_bare(&iq->from, &acct->jid))
+		return NULL;
+	return account_session(acct, iq->from.resource);
+}
+
 static enum verdict
 iq_to_full(struct account *acct, struct stanza *st)
 {
