@@ -49,8 +49,6 @@ error_type(enum qname condition)
 static enum stanza_type
 error_answer(const struct stanza *st)
 {
-	if (jid_is_none(&st->from))
-		return 0;
 	switch (st->kind) {
 	case STANZA_MESSAGE:
 		return st->type == MESSAGE_ERROR ? 0 : MESSAGE_ERROR;
@@ -86,17 +84,15 @@ turn_round(struct stanza *st, enum stanza_type type)
 	st->stage = 0;
 }
 
-enum verdict
-stanza_refuse_with(struct stanza *st, enum qname condition, const char *text,
+bool
+stanza_make_error(struct stanza *st, enum qname condition, const char *text,
     enum qname specific)
 {
 	enum stanza_type type = error_answer(st);
 	struct elem *error;
 
-	if (type == 0) {
-		stanza_free(&st);
-		return STANZA_DONE;
-	}
+	if (type == 0)
+		return false;
 	if (st->kind == STANZA_PRESENCE || arena_used(st->arena) > ECHO_MAX)
 		elem_set_text(st->root, STR_NONE);
 	turn_round(st, type);
@@ -109,7 +105,18 @@ stanza_refuse_with(struct stanza *st, enum qname condition, const char *text,
 	if (specific != EL_NONE)
 		elem_add(error, specific);
 	metric_add(METRIC_STANZA_ERRORS, 1);
-	router_send(st);
+	return true;
+}
+
+enum verdict
+stanza_refuse_with(struct stanza *st, enum qname condition, const char *text,
+    enum qname specific)
+{
+	if (!jid_is_none(&st->from) &&
+	    stanza_make_error(st, condition, text, specific))
+		router_send(st);
+	else
+		stanza_free(&st);
 	return STANZA_DONE;
 }
 
