@@ -5,7 +5,7 @@
 
 #define ATTRS_MAX UINT16_MAX
 
-/* Building and linking ------------------------------------------------------ */
+/* Building and linking ----------------------------------------------------- */
 
 static void
 link_last(struct elem *parent, struct elem *e)
@@ -188,7 +188,7 @@ elem_add_copy(struct elem *parent, const struct elem *e)
 	return copy_into(parent->arena, parent, e);
 }
 
-/* Names and walks ------------------------------------------------------------ */
+/* Names and walks ---------------------------------------------------------- */
 
 qname_t
 elem_name(const struct elem *e)
@@ -295,7 +295,7 @@ elem_next_node(const struct elem *e)
 	return e != NULL ? e->next : NULL;
 }
 
-/* Text ----------------------------------------------------------------------- */
+/* Text --------------------------------------------------------------------- */
 
 struct str
 elem_chars(const struct elem *text_node)
@@ -345,7 +345,7 @@ elem_set_text(struct elem *e, struct str text)
 	elem_append_text(e, text);
 }
 
-/* Attributes ----------------------------------------------------------------- */
+/* Attributes --------------------------------------------------------------- */
 
 void
 tree_reserve_attrs(struct elem *e, size_t count)

@@ -70,6 +70,13 @@ struct parser *parser_lease_primed(struct wire *header);
 /* Gives it back; one that is worn out or stands midway is taken apart. */
 void parser_return(struct parser *p);
 
+/* Handle.c: sets expat's callbacks, as after each reset. */
+void parser_listen(struct parser *p);
+/* What expat's own error is to us. */
+enum xml_error parser_error_of(const struct parser *p);
+/* Takes one reference, answers one: to equal bytes, kept but once. */
+struct wire *pool_share_header(struct wire *header);
+
 /* Stops before the rest of what expat was given. */
 void parser_cut(struct parser *p, enum cut why);
 /* Is all that came so far complete, but for white space? */

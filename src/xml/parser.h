@@ -96,8 +96,9 @@ API bool xml_stream_is_midway(const struct xml_stream *s);
 
 /*
  * Parses one whole document (stored XML, a command's argument) into `a`.
- * Same refusals; `why_r` may be NULL, and so may `limits` for our own text. `content_ns`: what an element without
- * a namespace is taken for, NS_NONE for nothing.
+ * Same refusals; `why_r` may be NULL, and so may `limits` for our own text.
+ * `content_ns`: what an element without a namespace is taken for, NS_NONE
+ * for nothing. NULL when it is refused.
  */
 API struct elem *xml_parse(struct arena *a, struct str text,
     const struct xml_limits *limits, ns_t content_ns, enum xml_error *why_r);

@@ -170,7 +170,7 @@ test_levels(void **state)
 	assert_false(log_level_parse(STR("info "), &level));
 }
 
-/* Files ---------------------------------------------------------------------- */
+/* Files ------------------------------------------------------------------- */
 
 static char dir[] = "/tmp/test_log.XXXXXX";
 static char path[64], other[64];
