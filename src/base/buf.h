@@ -39,8 +39,9 @@ struct wire {
 	char p[];
 };
 
+/* New ones, with one reference that is the caller's: of these bytes... */
 API struct wire *wire_new(struct str bytes);
-/* Of several parts joined. */
+/* ...and of several parts joined. */
 API struct wire *wire_join(const struct str *parts, size_t count);
 API struct wire *wire_ref(struct wire *w);
 /* Drops one reference and clears the pointer; NULL is fine. */

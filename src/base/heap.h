@@ -21,6 +21,7 @@ struct heap {
 	size_t cap;
 };
 
+/* Frees the array; the nodes are in no heap then. */
 API void heap_fini(struct heap *h);
 /* Puts a node in, or moves it when it is in already. */
 API void heap_put(struct heap *h, struct heap_node *node, uint64_t key);

@@ -6,6 +6,7 @@
 #include "base/base.h"
 #include "base/str.h"
 
+/* Neither can fail. */
 API void random_bytes(void *p, size_t n);
 API uint64_t random_u64(void);
 /* `bytes` random bytes as URL-safe Base64 without padding. */

@@ -31,6 +31,7 @@ API int jid_parse(struct arena *a, struct str text, struct jid *jid_r);
 /* Of prepared text that we made or stored: only splits it. */
 API struct jid jid_of(struct str prepared);
 
+/* Is there no JID at all: zeroed, or refused by jid_parse()? */
 API bool jid_is_none(const struct jid *j);
 static inline bool
 jid_is_bare(const struct jid *j)

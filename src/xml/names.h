@@ -4,7 +4,7 @@
  *
  *	XEP(0199, "XMPP Ping", "2.0.1")     the specification and our version
  *	NS(PING, "urn:xmpp:ping")           NS_PING
- *	EL(PING, NS_PING, "ping")           EL_PING, an element in that namespace
+ *	XEP(0199, "XMPP Ping", "2.0.1")   the specification and our version
  *	AT(SEQNR, "seqnr")                  AT_SEQNR, an attribute (any element)
  *
  * Each name is declared once in all the files; attributes that many use are

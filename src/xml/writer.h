@@ -20,6 +20,7 @@ enum xml_scope {
 	XML_STANDALONE,
 };
 
+/* Appends the whole element, with all that is inside. */
 API void xml_write(struct buf *out, const struct elem *e, enum xml_scope scope);
 /* Only `<name attr='..'...>` and `</name>`, without what is inside. */
 API void xml_write_open(

@@ -180,7 +180,9 @@ static const struct {
 } base64_cases[] = {
 	{ "", "" },
 	{ "f", "Zg==" },
-	{ "fo", "Zm8=" },
+	{ "f"
+	  "o",
+	    "Zm8=" },
 	{ "foo", "Zm9v" },
 	{ "foob", "Zm9vYg==" },
 	{ "fooba", "Zm9vYmE=" },
