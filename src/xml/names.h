@@ -2,10 +2,10 @@
 /*
  * Names of the protocols as integers. The rows are in xep/NNNN-name.def:
  *
- *	XEP(0199, "XMPP Ping", "2.0.1")     the specification and our version
- *	NS(PING, "urn:xmpp:ping")           NS_PING
  *	XEP(0199, "XMPP Ping", "2.0.1")   the specification and our version
- *	AT(SEQNR, "seqnr")                  AT_SEQNR, an attribute (any element)
+ *	NS(PING, "urn:xmpp:ping")         NS_PING
+ *	EL(PING, NS_PING, "ping")         EL_PING, in that namespace
+ *	AT(SEQNR, "seqnr")                AT_SEQNR, of any element
  *
  * Each name is declared once in all the files; attributes that many use are
  * in rfc6120.def. The content namespace of a stream (jabber:client,
