@@ -101,6 +101,7 @@ choice_parse(struct arena *a, const struct option *o, struct str text,
 	for (unsigned i = 0; o->choices[i] != NULL; i++) {
 		if (str_is(text, o->choices[i])) {
 			*value_r = i;
+			buf_fini(&b);
 			return true;
 		}
 		buf_printf(&b, "%s%s", i > 0 ? ", " : "", o->choices[i]);
