@@ -201,6 +201,17 @@ session_link_lost(struct session *s, const char *why)
 		session_finish(s, why, false);
 }
 
+uint64_t
+session_silence(const struct session *s)
+{
+	uint64_t now = loop_now();
+
+	/* Another loop may have noted it, whose idea of now is its own. */
+	if (s->stream == NULL || s->stream->heard > now)
+		return 0;
+	return now - s->stream->heard;
+}
+
 void
 session_link_dead(struct session *s)
 {
@@ -317,7 +328,6 @@ session_ip(const struct session *s)
 {
 	return s->stream != NULL ? s->stream->ip : "";
 }
-
 uint16_t
 session_port(const struct session *s)
 {

@@ -86,6 +86,7 @@ stream_new(struct transport *t, const struct stream_policy *policy)
 	addr_ip(t->ops->peer(t), s->ip);
 	s->log.source = "c2s";
 	log_field(&s->log, "ip", str_c(s->ip));
+	s->heard = loop_now();
 	nego_start(s);
 	t->ops->set_rate(t, (uint32_t)conf_now()->limits.c2s_rate);
 	metric_add(METRIC_CONNECTIONS, 1);
@@ -295,6 +296,7 @@ stream_input(struct stream *s, const char *p, size_t n)
 {
 	if (s->is_closing)
 		return;
+	s->heard = loop_now();
 	if (s->nego != NULL || s->is_waiting)
 		nego_input(s, p, n);
 	else

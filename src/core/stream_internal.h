@@ -37,6 +37,7 @@ struct stream {
 	const struct stream_policy *policy;
 	struct xml_stream xml;
 	struct buf pending; /* what came while it waited */
+	uint64_t heard;	    /* loop_now() of the last byte */
 	unsigned holds;	    /* callbacks under way that name it */
 	bool has_header;    /* ours has been sent */
 	bool is_authenticated;
