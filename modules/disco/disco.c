@@ -157,17 +157,6 @@ may_see(const struct stanza *iq)
 	return item != NULL && (item->sub & ROSTER_FROM);
 }
 
-/* The result, with a query that repeats the node. */
-static struct elem *
-begin(struct stanza *iq, enum qname name, struct str node)
-{
-	struct elem *query = elem_add(stanza_result(iq), name);
-
-	if (node.n > 0)
-		elem_set(query, AT_NODE, node);
-	return query;
-}
-
 static enum verdict
 on_info(struct mod *m, struct stanza *iq)
 {
@@ -187,8 +176,11 @@ on_info(struct mod *m, struct stanza *iq)
 		elem_append(stanza_result(iq), query);
 		return stanza_send_back(iq);
 	}
-	query = begin(iq, EL_DISCO_INFO, node);
+	query = elem_new(a, EL_DISCO_INFO);
+	if (node.n > 0)
+		elem_set(query, AT_NODE, node);
 	fill_info(m, where, query, iq);
+	elem_append(stanza_result(iq), query);
 	return stanza_send_back(iq);
 }
 

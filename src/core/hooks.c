@@ -121,6 +121,20 @@ hook_presence(struct session *s, struct elem *presence)
 		c->item[i].hook->presence(c->item[i].mod, s, presence);
 }
 
+bool
+hook_presence_allow(struct account *acct, const struct jid *to)
+{
+	const struct chain *c = chain_of(HOOK_PRESENCE_ALLOW, acct->host);
+
+	for (size_t i = 0; i < c->count; i++) {
+		const struct handler *h = &c->item[i];
+
+		if (h->hook->contact(h->mod, acct, to) != STANZA_PASS)
+			return false;
+	}
+	return true;
+}
+
 void
 hook_account(enum hook_point point, struct account *acct)
 {

@@ -71,6 +71,13 @@ host_at(size_t index)
 	return &hosts[index];
 }
 
+size_t
+host_admins(const struct str **jids_r)
+{
+	*jids_r = conf_now()->admins.item;
+	return conf_now()->admins.count;
+}
+
 bool
 host_is_admin(const struct jid *bare)
 {

@@ -331,6 +331,12 @@ item_carry_out(struct worker *w, const struct plan_item *item)
  * No handler of an instance runs before its start has returned, nor after
  * its stop was called.
  */
+unsigned
+mod_generation(void)
+{
+	return worker->generation;
+}
+
 void
 worker_carry_out(const struct plan *plan)
 {
@@ -353,6 +359,7 @@ worker_carry_out(const struct plan *plan)
 		m->is_on = m->is_wanted;
 	}
 
+	w->generation++;
 	worker_arrange(w);
 	unwanted_stop(w);
 	for (size_t i = 0; i < plan->count; i++)

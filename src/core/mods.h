@@ -105,6 +105,7 @@ struct worker {
 	struct arena *arena;	 /* of the arrays */
 	struct host_mods *hosts; /* the global ones behind the last */
 	struct map services;
+	unsigned generation; /* of what modules offer */
 };
 
 extern _Thread_local struct worker *worker;

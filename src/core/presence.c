@@ -133,7 +133,7 @@ presence_directed(struct session *s, struct stanza *st)
 /* A copy to each contact that has this half of a subscription. */
 static void
 fan_to_contacts(
-    const struct account *acct, const struct stanza *st, enum roster_sub half)
+    struct account *acct, const struct stanza *st, enum roster_sub half)
 {
 	struct fanout *f = NULL;
 	struct roster_entry *e;
@@ -141,6 +141,9 @@ fan_to_contacts(
 	for (size_t i = 0; (e = map_next(&acct->roster->map, &i)) != NULL;) {
 		if (!(e->item.sub & half) ||
 		    (half == ROSTER_FROM && e->is_deaf))
+			continue;
+		if (half == ROSTER_FROM &&
+		    !hook_presence_allow(acct, &e->item.jid))
 			continue;
 		if (f == NULL)
 			f = fanout_new(stanza_copy(st));

@@ -297,6 +297,7 @@ stream_input(struct stream *s, const char *p, size_t n)
 	if (s->is_closing)
 		return;
 	s->heard = loop_now();
+	s->heard = loop_now();
 	if (s->nego != NULL || s->is_waiting)
 		nego_input(s, p, n);
 	else
