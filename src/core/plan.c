@@ -89,9 +89,12 @@ name_compare(const void *a, const void *b)
 static size_t
 name_index(const struct order *o, const char *name)
 {
-	const char **found = (const char **)bsearch(
-	    &name, o->all, o->count, sizeof(*o->all), name_compare);
+	const char **found = NULL;
 
+	/* None yet: then there is no list either. */
+	if (o->count > 0)
+		found = (const char **)bsearch(&name, o->all, o->count,
+		    sizeof(*o->all), name_compare);
 	return found != NULL ? (size_t)(found - o->all) : o->count;
 }
 
