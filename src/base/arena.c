@@ -50,7 +50,7 @@ chunk_new(size_t size)
 {
 	struct chunk *c;
 
-	if (size == CHUNK_FIRST && cached > 0)
+	if (CACHE_MAX > 0 && size == CHUNK_FIRST && cached > 0)
 		return cache[--cached];
 	c = (struct chunk *)xmalloc(size);
 	c->size = size;
@@ -61,7 +61,7 @@ static void
 chunk_free(struct chunk *c)
 {
 	UNPOISON(c, c->size);
-	if (c->size == CHUNK_FIRST && cached != CACHE_MAX)
+	if (CACHE_MAX > 0 && c->size == CHUNK_FIRST && cached != CACHE_MAX)
 		cache[cached++] = c;
 	else
 		xfree(c);
@@ -117,11 +117,13 @@ arena_free(struct arena **a)
 
 	if (*a == NULL)
 		return;
-	for (c = (*a)->latest; c != NULL; c = next) {
+	c = (*a)->latest;
+	/* First: the pointer may be in the arena itself. */
+	*a = NULL;
+	for (; c != NULL; c = next) {
 		next = c->next;
 		chunk_free(c);
 	}
-	*a = NULL;
 }
 
 void
