@@ -59,6 +59,26 @@ command_help(struct buf *out, const struct cmd_def *def)
 	buf_printf(out, "\n  Description: %s\n", def->row->help);
 }
 
+/* The text from the help column on, in lines of their own; `width` is used. */
+static void
+put_wrapped(struct buf *out, size_t width, struct str text)
+{
+	while (!str_is_empty(text)) {
+		struct str word = str_cut(&text, ' ');
+
+		if (width > HELP_COLUMN && width + 1 + word.n > LINE_WIDTH) {
+			buf_add_c(out, '\n');
+			width = 0;
+		}
+		do
+			buf_add_c(out, ' ');
+		while (++width < HELP_COLUMN);
+		buf_add_str(out, word);
+		width += word.n;
+	}
+	buf_add_c(out, '\n');
+}
+
 static void
 put_line(struct buf *out, const struct cmd_def *def)
 {
@@ -67,15 +87,11 @@ put_line(struct buf *out, const struct cmd_def *def)
 	buf_add_str(out, STR("  "));
 	put_synopsis(out, def);
 	width = out->n - start;
-	if (width + 2 > HELP_COLUMN &&
-	    width + 2 + strlen(def->row->help) > LINE_WIDTH) {
+	if (width + 1 > HELP_COLUMN) {
 		buf_add_c(out, '\n');
 		width = 0;
 	}
-	do
-		buf_add_c(out, ' ');
-	while (++width < HELP_COLUMN);
-	buf_printf(out, "%s\n", def->row->help);
+	put_wrapped(out, width, str_c(def->row->help));
 }
 
 /* Lists ---------------------------------------------------------------------------*/
