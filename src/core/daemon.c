@@ -7,9 +7,11 @@
 #include "core/account_impl.h"
 #include "core/commands.h"
 #include "core/hooks.h"
+#include "core/iq_impl.h"
 #include "core/mods.h"
 #include "store/backend.h"
 #include "xml/names.h"
+#include "xml/parser.h"
 
 #include <errno.h>
 #include <malloc.h>
@@ -372,7 +374,15 @@ on_stop(void *arg)
 static void
 on_drop(void *arg)
 {
+	conn_abort_all();
+	iqs_stop();
 	accounts_stop();
+}
+
+static void
+on_last(void *arg)
+{
+	xml_thread_done();
 }
 
 static void
@@ -384,6 +394,9 @@ loops_end(void)
 	loops_call(on_stop, NULL);
 	quiet_await();
 	loops_call(on_drop, NULL);
+	/* What was aborted is told so in a later turn. */
+	loops_call(on_nothing, NULL);
+	loops_call(on_last, NULL);
 	loops_stop();
 	store_close();
 	loops_free();
