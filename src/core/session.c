@@ -268,21 +268,38 @@ iq_is_for_us(const struct elem *e)
 	       elem_attr_is(e, AT_TYPE, "set");
 }
 
-/* Binding is over; the session of RFC 3921 is there already. */
+/* The session of RFC 3921 is there already: an empty result says so. */
+static void
+grant_session(struct session *s, struct stanza *st)
+{
+	struct jid nobody = { 0 };
+
+	elem_remove(stanza_payload(st));
+	stanza_set_type(st, IQ_RESULT);
+	stanza_set_from(st, &nobody);
+	stanza_set_to(st, &s->jid);
+	session_send(s, st);
+}
+
+/* What belongs to the time before: binding is over. */
 static void
 answer_iq(struct session *s, struct elem *e, struct receipt *r)
 {
+	struct jid own = jid_to_bare(&s->jid);
 	enum qname condition;
 	struct stanza *st;
+	int err = stanza_of_session(e, &s->jid, &st, &condition);
 
-	if (stanza_of_session(e, &s->jid, &st, &condition) == 0 &&
-	    elem_name(stanza_payload(st)) == EL_BIND)
-		condition = EL_NOT_ALLOWED;
 	st->receipt = r;
-	if (condition != EL_NONE)
-		stanza_refuse(st, condition);
-	else
-		stanza_reply(st);
+	if (err == 0 && elem_name(stanza_payload(st)) == EL_SESSION) {
+		grant_session(s, st);
+		return;
+	}
+	if (err == 0) {
+		condition = EL_NOT_ALLOWED;
+		stanza_set_to(st, &own);
+	}
+	stanza_refuse(st, condition);
 }
 
 void

@@ -156,7 +156,8 @@ on_request(struct sm *sm)
 void
 sm_last_answer(struct sm *sm)
 {
-	send_answer(sm);
+	if (sm->owes)
+		send_answer(sm);
 }
 
 struct receipt *

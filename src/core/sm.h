@@ -99,7 +99,7 @@ void sm_sent(struct sm *sm, struct wire *w, const struct stanza *st,
     struct receipt **receipt, struct parcel *p);
 /* Counts a stanza that has come; its receipt, or NULL. */
 struct receipt *sm_receipt(struct sm *sm);
-/* The count so far, without being asked: before the stream ends. */
+/* Before the stream ends: the count so far, if an answer is owed. */
 void sm_last_answer(struct sm *sm);
 /*
  * Puts what is worth it, and unacknowledged, into the spool: all of it, or

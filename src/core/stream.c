@@ -425,6 +425,22 @@ on_frame(struct stream *s, struct elem *e)
 	return true;
 }
 
+/* What the client complains of ends the stream (RFC 6120 section 4.9.1.1). */
+static void
+on_stream_elem(struct stream *s, struct elem *e)
+{
+	struct arena *a = elem_arena(e);
+
+	if (elem_name(e) == EL_STREAM_ERROR) {
+		log_info(&s->log, "the client fails the stream: " STR_FMT,
+		    STR_ARG(elem_local(elem_child_in(e, NS_STREAM_ERROR))));
+		xml_events.close(s);
+	} else {
+		stream_fail(s, EL_SE_BAD_FORMAT, NULL);
+	}
+	arena_free(&a);
+}
+
 static void
 on_stanza(void *ctx, struct elem *e)
 {
@@ -435,6 +451,8 @@ on_stanza(void *ctx, struct elem *e)
 		arena_free(&a);
 	else if (s->xml.is_framed && on_frame(s, e))
 		return;
+	else if (elem_ns(e) == NS_STREAM)
+		on_stream_elem(s, e);
 	else if (s->session != NULL && is_stanza(elem_name(e)))
 		session_on_stanza(s->session, e);
 	else if (s->session != NULL)

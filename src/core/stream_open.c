@@ -221,8 +221,6 @@ offer_session(struct elem *features)
 	elem_add(features, EL_BIND);
 	elem_add(elem_add(features, EL_SESSION), EL_SESSION_OPTIONAL);
 	elem_add(features, EL_SM);
-	elem_add(features, EL_ROSTERVER);
-	elem_add(features, EL_PRE_APPROVAL);
 }
 
 void
