@@ -188,8 +188,8 @@ iq_to_full(struct account *acct, struct stanza *st)
 	struct session *s = account_session(acct, st->to.resource);
 	bool is_request = st->type & (IQ_GET | IQ_SET);
 
-	/* Only the server may push: clients tend to believe it. */
-	if (is_request && !jid_is_none(&st->from) &&
+	/* Only the account itself may push: clients tend to believe it. */
+	if (is_request && !jid_eq(&st->from, &acct->jid) &&
 	    elem_name(stanza_payload(st)) == EL_ROSTER)
 		return stanza_refuse(st, EL_FORBIDDEN);
 	if (s != NULL)

@@ -291,8 +291,8 @@ unavailable(struct session *s, struct stanza *st)
 	struct account *acct = s->account;
 	bool was_available = s->presence != NULL;
 
-	keep_status(acct, st->root);
 	if (was_available) {
+		keep_status(acct, st->root);
 		fan_to_contacts(acct, st, ROSTER_FROM);
 		send_to_own(acct, stanza_copy(st));
 	}

@@ -20,12 +20,7 @@ is_own_probe(const struct stanza *probe)
 static void
 answer(struct stanza *probe, enum stanza_type type, const struct jid *from)
 {
-	struct jid to = probe->from;
-
-	/* Subscriptions are between bare addresses. */
-	if (type == PRESENCE_UNSUBSCRIBED)
-		to = jid_to_bare(&to);
-	router_send(presence_new(type, from, &to));
+	router_send(presence_new(type, from, &probe->from));
 	stanza_free(&probe);
 }
 

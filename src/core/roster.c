@@ -117,6 +117,7 @@ void
 roster_load(struct account *acct)
 {
 	acct->roster = xzalloc(sizeof(*acct->roster));
+	list_init(&acct->roster->pending);
 	account_load_hold(acct);
 	kv_list(acct->jid.bare, STR("roster"), STR_NONE, false, PAGE, on_page,
 	    acct);

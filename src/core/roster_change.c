@@ -8,14 +8,16 @@
 #include "core/router.h"
 #include "store/store.h"
 
-/* A change that is on its way to the store. */
+/* A change that is on its way to the store, or what waits behind one. */
 struct change {
+	struct list node; /* in the roster's `pending` */
 	struct arena *arena;
 	struct account *acct; /* pinned */
 	struct roster_item item;
 	struct roster_entry *before; /* to go back to; NULL: there was none */
 	uint64_t number;
 	uint64_t version; /* 0: clients do not see this change */
+	int err;	  /* it has failed already, and only waits */
 	account_done_fn *done;
 	void *ctx;
 };
@@ -31,6 +33,7 @@ push_to(struct session *s, const struct roster_item *item, uint64_t version)
 
 	stanza_set_type(st, IQ_SET);
 	stanza_set_to(st, &s->jid);
+	stanza_set_from(st, &s->account->jid);
 	elem_set(st->root, AT_ID,
 	    str_printf(st->arena, "push-%llu", (unsigned long long)version));
 	elem_set(query, AT_VER, roster_version(st->arena, r, version));
@@ -185,15 +188,11 @@ take_back(struct change *c)
 }
 
 static void
-on_kept(void *ctx, int err)
+change_end(struct change *c, int err)
 {
-	struct change *c = ctx;
 	struct account *acct = c->acct;
 
-	if (err < 0)
-		take_back(c);
-	else if (c->version > acct->roster->durable)
-		acct->roster->durable = c->version;
+	list_del(&c->node);
 	if (c->done != NULL)
 		c->done(c->ctx, err);
 	if (err == 0 && c->version > 0)
@@ -202,6 +201,25 @@ on_kept(void *ctx, int err)
 		hook_roster(acct, &c->item);
 	xfree(c->before);
 	arena_free(&c->arena);
+	account_unpin(acct);
+}
+
+static void
+on_kept(void *ctx, int err)
+{
+	struct change *c = ctx;
+	struct account *acct = c->acct;
+	struct roster *r = acct->roster;
+
+	if (err < 0)
+		take_back(c);
+	else if (c->version > r->durable)
+		r->durable = c->version;
+	account_pin(acct);
+	change_end(c, err);
+	while ((c = LIST_FIRST(&r->pending, struct change, node)) != NULL &&
+	       c->err < 0)
+		change_end(c, c->err);
 	account_unpin(acct);
 }
 
@@ -223,6 +241,30 @@ keep(struct change *c)
 	store_commit(&w, on_kept, c);
 }
 
+static struct change *
+change_new(struct account *acct, account_done_fn *done, void *ctx)
+{
+	struct arena *a = arena_new(0);
+	struct change *c = arena_new_of(a, struct change);
+
+	c->arena = a;
+	c->acct = acct;
+	c->done = done;
+	c->ctx = ctx;
+	account_pin(acct);
+	list_add(&acct->roster->pending, &c->node);
+	return c;
+}
+
+void
+roster_fail(struct account *acct, int err, account_done_fn *done, void *ctx)
+{
+	if (list_is_empty(&acct->roster->pending))
+		done(ctx, err);
+	else
+		change_new(acct, done, ctx)->err = err;
+}
+
 int
 roster_change(struct account *acct, const struct roster_item *next,
     bool is_pushed, account_done_fn *done, void *ctx)
@@ -230,19 +272,13 @@ roster_change(struct account *acct, const struct roster_item *next,
 	struct roster *r = acct->roster;
 	struct roster_entry *cur = map_get(&r->map, next->jid.full), *e = NULL;
 	struct roster_item none = { 0 };
-	struct arena *a;
 	struct change *c;
 
 	if (!has_room(r, cur, next))
 		return ERR_LIMIT;
-	a = arena_new(0);
-	c = arena_new_of(a, struct change);
-	c->arena = a;
-	c->acct = acct;
-	c->item = roster_item_copy(a, next);
+	c = change_new(acct, done, ctx);
+	c->item = roster_item_copy(c->arena, next);
 	c->number = ++r->changes;
-	c->done = done;
-	c->ctx = ctx;
 	if (is_pushed || !is_same(cur != NULL ? &cur->item : &none, next)) {
 		c->version = ++r->version;
 		log_change(r, next->jid.full);
@@ -252,7 +288,6 @@ roster_change(struct account *acct, const struct roster_item *next,
 		e->change = c->number;
 	}
 	c->before = replace(r, c->item.jid.full, e);
-	account_pin(acct);
 	keep(c);
 	return 0;
 }

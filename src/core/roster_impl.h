@@ -36,6 +36,7 @@ struct roster {
 	struct str log[ROSTER_LOG]; /* JIDs; heap */
 	uint64_t log_first;	    /* the oldest version that is in it */
 	uint64_t changes;
+	struct list pending; /* changes on their way to the store */
 };
 
 /* Loads it, holding the account's load. Frees it. */
@@ -76,6 +77,9 @@ bool roster_item_is_void(const struct roster_item *item);
  */
 int roster_change(struct account *acct, const struct roster_item *next,
     bool is_pushed, account_done_fn *done, void *ctx);
+/* Calls done(ctx, err) when all changes before have been answered. */
+void roster_fail(
+    struct account *acct, int err, account_done_fn *done, void *ctx);
 /* The version as clients see it. */
 struct str roster_version(
     struct arena *a, const struct roster *r, uint64_t version);

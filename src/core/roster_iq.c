@@ -56,6 +56,7 @@ struct set_op {
 	struct account *acct;
 	struct stanza *iq; /* in whose arena this is */
 	struct roster_item before;
+	enum qname condition; /* what is wrong with it */
 	bool is_removal;
 };
 
@@ -66,7 +67,7 @@ on_set_kept(void *ctx, int err)
 	struct arena *a;
 
 	if (err < 0) {
-		stanza_refuse(op.iq, EL_INTERNAL_SERVER_ERROR);
+		stanza_refuse(op.iq, op.condition);
 		return;
 	}
 	a = arena_new(0);
@@ -77,54 +78,75 @@ on_set_kept(void *ctx, int err)
 	arena_free(&a);
 }
 
+/* Answers come in the order of the requests. */
 static enum verdict
-change(struct account *acct, struct stanza *iq, const struct roster_item *cur,
+refuse(struct set_op *op, enum qname condition)
+{
+	op->condition = condition;
+	roster_fail(op->acct, ERR_INVALID, on_set_kept, op);
+	return STANZA_DONE;
+}
+
+static enum verdict
+change(struct set_op *op, const struct roster_item *cur,
     const struct roster_item *next)
 {
-	struct set_op *op = arena_new_of(iq->arena, struct set_op);
-
-	op->acct = acct;
-	op->iq = iq;
 	op->is_removal = !next->is_in_roster;
 	if (cur != NULL)
-		op->before = roster_item_copy(iq->arena, cur);
-	if (roster_change(acct, next, true, on_set_kept, op) < 0)
-		return stanza_refuse(iq, EL_RESOURCE_CONSTRAINT);
+		op->before = roster_item_copy(op->iq->arena, cur);
+	op->condition = EL_INTERNAL_SERVER_ERROR;
+	if (roster_change(op->acct, next, true, on_set_kept, op) < 0)
+		return refuse(op, EL_RESOURCE_CONSTRAINT);
 	return STANZA_DONE;
+}
+
+static enum verdict
+remove_item(struct set_op *op, const struct jid *jid)
+{
+	const struct roster_item *cur = roster_find(op->acct, jid->full);
+	struct roster_item none = { .jid = *jid };
+
+	if (cur == NULL || !cur->is_in_roster)
+		return refuse(op, EL_ITEM_NOT_FOUND);
+	return change(op, cur, &none);
+}
+
+/* Only name and groups are the client's to say. */
+static enum verdict
+set_item(struct set_op *op, struct roster_item *next)
+{
+	const struct roster_item *cur = roster_find(op->acct, next->jid.full);
+
+	if (jid_eq_bare(&next->jid, &op->acct->jid))
+		return refuse(op, EL_NOT_ALLOWED);
+	next->is_in_roster = true;
+	if (cur != NULL) {
+		next->sub = cur->sub;
+		next->is_asking = cur->is_asking;
+		next->is_approved = cur->is_approved;
+		next->is_pending_in = cur->is_pending_in;
+		next->request = cur->request;
+	}
+	return change(op, cur, next);
 }
 
 static enum verdict
 on_set(struct account *acct, struct stanza *iq)
 {
-	const struct elem *query = stanza_payload(iq);
-	struct elem *e = elem_child(query, EL_ROSTER_ITEM);
-	const struct roster_item *cur;
+	struct elem *e = elem_child(stanza_payload(iq), EL_ROSTER_ITEM);
+	struct set_op *op = arena_new_of(iq->arena, struct set_op);
 	struct roster_item next;
 	enum qname condition;
 
+	op->acct = acct;
+	op->iq = iq;
 	if (e == NULL || elem_next(e, EL_ROSTER_ITEM) != NULL)
-		return stanza_refuse(iq, EL_BAD_REQUEST);
+		return refuse(op, EL_BAD_REQUEST);
 	if (roster_item_of(iq->arena, e, &next, &condition) < 0)
-		return stanza_refuse(iq, condition);
-	cur = roster_find(acct, next.jid.full);
-	if (elem_attr_is(e, AT_SUBSCRIPTION, "remove")) {
-		struct roster_item none = { .jid = next.jid };
-
-		if (cur == NULL || !cur->is_in_roster)
-			return stanza_refuse(iq, EL_ITEM_NOT_FOUND);
-		return change(acct, iq, cur, &none);
-	}
-	if (jid_eq_bare(&next.jid, &acct->jid))
-		return stanza_refuse(iq, EL_NOT_ALLOWED);
-	next.is_in_roster = true;
-	if (cur != NULL) {
-		next.sub = cur->sub;
-		next.is_asking = cur->is_asking;
-		next.is_approved = cur->is_approved;
-		next.is_pending_in = cur->is_pending_in;
-		next.request = cur->request;
-	}
-	return change(acct, iq, cur, &next);
+		return refuse(op, condition);
+	if (elem_attr_is(e, AT_SUBSCRIPTION, "remove"))
+		return remove_item(op, &next.jid);
+	return set_item(op, &next);
 }
 
 static enum verdict

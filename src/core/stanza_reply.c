@@ -71,7 +71,9 @@ turn_round(struct stanza *st, enum stanza_type type)
 {
 	struct jid to = st->from, from = st->to;
 
-	/* A broken address is left out: the error comes from the server. */
+	/* It was sent to nobody, or to a broken address: its server answers. */
+	if (jid_is_none(&from) && !jid_is_none(&to))
+		from = jid_of(to.domain);
 	elem_set(st->root, AT_FROM, from.full);
 	elem_set(st->root, AT_TO, to.full);
 	st->from = from;

@@ -59,10 +59,8 @@ sub_received(struct sub_state now, enum stanza_type type)
 		c.is_answered = now.is_approved || now.sub & ROSTER_FROM;
 		c.is_passed = !c.is_answered && !now.is_pending_in;
 		c.next.is_pending_in = !c.is_answered;
-		if (c.is_answered) {
+		if (c.is_answered)
 			c.next.sub = with(now.sub, ROSTER_FROM);
-			c.next.is_approved = false;
-		}
 		break;
 	case PRESENCE_UNSUBSCRIBE:
 		c.is_passed = now.is_pending_in || now.sub & ROSTER_FROM;

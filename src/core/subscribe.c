@@ -200,12 +200,33 @@ request_text(struct stanza *st)
 	return text;
 }
 
+/* The answer to a client's own probe is for that client. */
+static bool
+is_probe_answer(const struct account *acct, const struct stanza *st)
+{
+	const struct roster_item *item = roster_find(acct, st->from.bare);
+
+	return st->type == PRESENCE_UNSUBSCRIBED && !jid_is_bare(&st->to) &&
+	       (item == NULL || !(item->sub & ROSTER_TO || item->is_asking));
+}
+
+static enum verdict
+give(struct account *acct, struct stanza *st)
+{
+	struct session *s = account_session(acct, st->to.resource);
+
+	sessions_send(&s, s != NULL, st);
+	return STANZA_DONE;
+}
+
 enum verdict
 subscribe_in(struct account *acct, struct stanza *st)
 {
 	struct op *op = op_new(acct, st, &st->from, go_in);
 	struct roster_item next;
 
+	if (is_probe_answer(acct, st))
+		return give(acct, st);
 	if (jid_eq(&op->contact, &acct->jid)) {
 		stanza_free(&st);
 		return STANZA_DONE;
