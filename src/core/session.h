@@ -30,6 +30,7 @@ struct session {
 	void **slots;           /* modules' state, by module index */
 	int8_t priority;        /* of the available presence */
 	bool is_interested;     /* has asked for the roster */
+	bool is_filtered; /* HOOK_SESSION_SEND is run for what it is sent */
 	bool is_closing;        /* out of all look-ups already */
 	bool had_initial;       /* initial presence has been sent once */
 	bool is_overflowing;    /* too much is queued: it will be detached */
