@@ -11,6 +11,7 @@ from harness.client import Client, Failure, Unexpected
 from harness.match import Mismatch, match, match_text
 from harness.wire import PATIENCE, Silence, client_context
 from harness.xml import BadXml, escape, parse_all, parse_one
+from script import OPTION
 
 RESOURCE = "balcony"
 ROUNDS = 3
@@ -212,9 +213,7 @@ class Play:
     async def do_connect(self, actor, called, res, how):
         """Called as its resource is, unless the script has a name for it."""
         res = res or RESOURCE
-        options = [o.strip() for o in
-                   re.findall(r"(?:with|without|over) [^,]+?(?=,| with| over|$)",
-                              how or "")]
+        options = re.findall(OPTION, how)
         client = await self.arrive(actor, options)
         self.clients[actor.name, called or res] = client
         if "without binding" in options:

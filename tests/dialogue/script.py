@@ -82,6 +82,10 @@ class Script:
 
 WHO = rf"(?P<who>{NAME})(?:/(?P<resource>\S+))?"
 
+# How somebody connects.
+OPTION = (r"with sm|with roster|with priority -?\d+|without presence"
+          r"|without binding|without resource|over tls|over direct tls")
+
 # What can be said, who plays it, and whether a block stands below it.
 GRAMMAR = [
     # Before it begins
@@ -92,7 +96,7 @@ GRAMMAR = [
     (rf"(?P<who>{NAME}) follows (?P<other>{NAME})", "follow", False),
     # Connections
     (rf"{WHO} connects(?: as (?P<res>\S+))?"
-     r"(?P<how>(?:,? (?:with|without|over) [^,]+)*)", "connect", False),
+     rf"(?P<how>(?:,? (?:{OPTION}))*)", "connect", False),
     (rf"{WHO} opens a connection(?P<tls> over direct tls)?", "dial", False),
     (rf"{WHO} opens a stream(?: to (?P<to>\S+))?", "open_stream", False),
     (rf"{WHO} restarts the stream", "restart_stream", False),

@@ -100,6 +100,10 @@ class Server:
         self.log_seen = 0
         self.announced = []
         self.expects_exit = False
+        self.extra_env = {}
+        # Where and how it says that it is ready, if not as usual.
+        self.ready_path = self.log_path
+        self.ready_pattern = READY
 
     # Configuration
 
@@ -155,28 +159,38 @@ class Server:
 
     # Life
 
-    async def start(self, **popen):
+    async def start(self, no_config=False, **popen):
         """Starts it and waits until it listens."""
         self.write_config()
+        popen.setdefault("cwd", self.folder)
+        args = [] if no_config else ["-c", self.config_path]
         log = open(self.log_path, "ab")
         self.start_mark = log.tell()
         with log:
             self.process = subprocess.Popen(
-                [self.daemon, "-c", self.config_path], stdout=log, stderr=log,
-                stdin=subprocess.DEVNULL, cwd=self.folder,
-                env=self.environment(), **popen)
+                [self.daemon, *args], stdout=log, stderr=log,
+                stdin=subprocess.DEVNULL, env=self.environment(), **popen)
         self.expects_exit = False
         for _ in range(PATIENCE * 100):
-            if any(READY.match(line) for line in self.lines(self.start_mark)):
+            if self.is_ready():
                 return self
             if self.process.poll() is not None:
                 break
             await asyncio.sleep(0.01)
         raise ServerError(f"did not start\n{self.tail()}")
 
+    def is_ready(self):
+        start = self.start_mark if self.ready_path == self.log_path else 0
+        try:
+            return any(re.search(self.ready_pattern, line)
+                       for line in self.lines(start, self.ready_path))
+        except FileNotFoundError:
+            return False
+
     def environment(self):
         env = dict(os.environ)
         env.pop("NOTIFY_SOCKET", None)
+        env.update(self.extra_env)
         env.setdefault("ASAN_OPTIONS", "detect_stack_use_after_return=1")
         env.setdefault("UBSAN_OPTIONS", "print_stacktrace=1:halt_on_error=1")
         return env
@@ -219,11 +233,36 @@ class Server:
         self.port = {}
         shutil.rmtree(self.folder, ignore_errors=True)
 
+    # Patience
+
+    @staticmethod
+    async def pause(seconds=0.002):
+        """Lets others run; nothing may depend on how long."""
+        await asyncio.sleep(seconds)
+
+    @staticmethod
+    async def wait_for(holds, what="a condition", timeout=PATIENCE):
+        """Until holds() is true."""
+        for _ in range(timeout * 50):
+            if holds():
+                return
+            await asyncio.sleep(0.02)
+        raise ServerError(f"waited in vain for {what}")
+
+    @staticmethod
+    async def wait_until(holds, what="a condition", timeout=PATIENCE):
+        """The same for a coroutine."""
+        for _ in range(timeout * 20):
+            if await holds():
+                return
+            await asyncio.sleep(0.05)
+        raise ServerError(f"waited in vain for {what}")
+
     # The log
 
-    def lines(self, start=0):
+    def lines(self, start=0, path=None):
         """Whole lines of the log from that byte on."""
-        with open(self.log_path, "rb") as file:
+        with open(path or self.log_path, "rb") as file:
             file.seek(start)
             data = file.read()
         end = data.rfind(b"\n") + 1

@@ -132,6 +132,7 @@ class Wire(asyncio.Protocol):
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER,
                         struct.pack("ii", 1, 0))
         self.transport.abort()
+        self.is_lost = True
 
     def close(self):
         if self.transport is not None and not self.is_lost:

@@ -1,0 +1,274 @@
+# SPDX-License-Identifier: MIT
+"""The configuration: what is wrong is told with its line and the nearest right
+word; what is right can be checked, and taken up while running."""
+
+import os
+import re
+import signal
+import subprocess
+
+import pytest
+
+from harness.client import Client
+from harness.server import Server
+
+GOOD = """\
+hosts: [localhost]
+data_dir: {data}
+listen:
+  - {{type: c2s, ip: 127.0.0.1, port: 0}}
+"""
+
+# What is added to the good one, the line (counted from the first added), and
+# words that must be said about it.
+FAULTS = [
+    ("hots: [x.example]\n", 1, ["hots", "hosts"]),
+    ("workerz: 2\n", 1, ["workerz", "workers"]),
+    ("workers: many\n", 1, ["workers", "many"]),
+    ("workers: 0\n", 1, ["workers", "128"]),
+    ("log: {level: loud}\n", 1, ["level", "loud"]),
+    ("log:\n  levl: info\n", 2, ["levl", "level"]),
+    ("log: verbose\n", 1, ["log"]),
+    ("limits: {stanza_size: 5}\n", 1, ["stanza_size", "10000"]),
+    ("limits: {stanza_size: huge}\n", 1, ["stanza_size", "huge"]),
+    ("limits:\n  stanza_sizes: 20000\n", 2, ["stanza_sizes", "stanza_size"]),
+    ("limits: {c2s_rate: -1}\n", 1, ["c2s_rate"]),
+    ("limits: {negotiation: 30}\n", 1, ["negotiation"]),
+    ("limits: {resume: 99d}\n", 1, ["resume"]),
+    ("auth: {mechanisms: [SCRAM-SHA-257]}\n", 1,
+     ["SCRAM-SHA-257", "SCRAM-SHA-256"]),
+    ("auth: {backends: [intern]}\n", 1, ["intern", "internal"]),
+    ("auth: {allow_plain_without_tls: maybe}\n", 1,
+     ["allow_plain_without_tls", "maybe"]),
+    ("database: {driver: sqlight}\n", 1, ["sqlight", "sqlite"]),
+    ("modules: {pink: {}}\n", 1, ["pink", "ping"]),
+    ("modules:\n  ping: {intervall: 5m}\n", 2, ["intervall", "interval"]),
+    ("modules:\n  ping:\n    timeout: soon\n", 3, ["timeout", "soon"]),
+    ("modules: [ping]\n", 1, ["modules"]),
+    ("admins: [nobody]\n", 1, ["nobody"]),
+    ("host_config: {other.example: {}}\n", 1, ["other.example"]),
+    ("certificates: [/nowhere/*.pem]\n", 1, ["/nowhere/"]),
+    ("workers: 1\nworkers: 2\n", 2, ["workers"]),
+    ("a: [b\n", None, []),
+    ("\tworkers: 1\n", 1, []),
+]
+
+
+def run(build, *args, cwd=None):
+    return subprocess.run([os.path.join(build, "src", "rookeryd"), *args],
+                          capture_output=True, text=True, timeout=60,
+                          check=False, cwd=cwd)
+
+
+def write(path, text):
+    path.write_text(text)
+    return str(path)
+
+
+@pytest.mark.parametrize("text, line, words", FAULTS,
+                         ids=[t.split("\n")[0] for t, _, _ in FAULTS])
+@pytest.mark.parametrize("check", [True, False], ids=["check", "start"])
+def test_faults(build, tmp_path, text, line, words, check):
+    """Exit 1, one line with file, line and reason; nothing is started."""
+    good = GOOD.format(data=tmp_path / "data")
+    path = write(tmp_path / "rookery.yml", good + text)
+    done = run(build, *(["--check-config"] if check else []), "-c", path)
+    assert done.returncode == 1
+    said = done.stderr + done.stdout
+    if line is not None:
+        where = f"{path}:{good.count(chr(10)) + line}:"
+        lines = [x for x in said.splitlines() if where in x]
+        assert lines, said
+        assert all(w in lines[0] for w in words), said
+    else:
+        assert re.search(re.escape(path) + r":\d+:", said), said
+    assert not (tmp_path / "data" / "rookery.db").exists()
+
+
+def test_all_at_once(build, tmp_path):
+    """Every fault is told, not just the first."""
+    path = write(tmp_path / "rookery.yml",
+                 "hosts: [localhost]\nworkerz: 2\nlog: {level: loud}\n"
+                 "limits: {sise: 5}\n")
+    said = run(build, "--check-config", "-c", path).stderr
+    assert all(f"{path}:{n}:" in said for n in (2, 3, 4)), said
+
+
+@pytest.mark.parametrize("text, words", [
+    ("", ["hosts"]), ("hosts: []\n", ["hosts"]),
+    ("hosts: ['a b']\n", ["a b"]),
+    ("hosts: [a.example, A.EXAMPLE]\n", ["a.example"]),
+    ("hosts: [localhost]\nlisten: [{type: c2s}]\n", ["port"]),
+    ("hosts: [localhost]\nlisten: [{type: c2x, ip: 127.0.0.1, port: 1}]\n",
+     ["c2x", "c2s"]),
+    ("hosts: [localhost]\nlisten: [{type: c2s, ip: here, port: 1}]\n",
+     ["here"]),
+    ("hosts: [localhost]\nlisten: [{type: c2s, ip: 127.0.0.1, port: 70000}]\n",
+     ["port"]),
+    ("hosts: [localhost]\nlisten: [{type: c2s, ip: 127.0.0.1, port: 1,"
+     " proxy_protocol: [everybody]}]\n", ["everybody"]),
+    ("hosts: [localhost]\nlisten: [{type: c2s, ip: 127.0.0.1, port: 1},"
+     " {type: c2s, ip: 127.0.0.1, port: 1}]\n", ["port"]),
+    ("hosts: [localhost]\nlisten: [{type: c2s, ip: 192.0.2.1, port: 1}]\n",
+     ["certificates"]),
+])
+def test_faults_alone(build, tmp_path, text, words):
+    """The same for what cannot be added to a good one."""
+    path = write(tmp_path / "rookery.yml", text)
+    done = run(build, "--check-config", "-c", path)
+    assert done.returncode == 1
+    assert all(w in done.stderr for w in words), done.stderr
+
+
+def test_good(build, tmp_path):
+    path = write(tmp_path / "rookery.yml",
+                 GOOD.format(data=tmp_path / "data"))
+    done = run(build, "--check-config", "-c", path)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+
+
+def test_missing_file(build, tmp_path):
+    path = str(tmp_path / "nowhere.yml")
+    for args in (["--check-config", "-c", path], ["-c", path]):
+        done = run(build, *args)
+        assert done.returncode == 1
+        assert path in done.stderr
+
+
+@pytest.mark.parametrize("args", [["--frob"], ["-c"], ["x"]])
+def test_usage(build, args):
+    done = run(build, *args)
+    assert done.returncode == 2
+    assert "usage:" in done.stderr
+
+
+def test_version(build):
+    done = run(build, "--version")
+    assert done.returncode == 0
+    assert re.fullmatch(r"rookeryd \d+\.\d+\S*\n", done.stdout)
+
+
+def test_example(build, tmp_path):
+    """The example that is installed is right, but for its certificate."""
+    top = os.path.dirname(os.path.dirname(os.path.dirname(
+        os.path.abspath(__file__))))
+    with open(os.path.join(top, "etc", "rookery.yml.example"),
+              encoding="utf-8") as file:
+        text = file.read()
+    text = text.replace("/etc/rookery/certs/*.pem", str(tmp_path / "c.pem"))
+    Server(build).authority.issue(str(tmp_path / "c.pem"),
+                                  "chat.example.org")
+    # What is commented out is what holds anyway.
+    shown = re.sub(r"^# (?=[a-z_ ]+:|  )", "", text, flags=re.M)
+    for variant in (text, shown):
+        path = write(tmp_path / "rookery.yml", variant)
+        done = run(build, "--check-config", "-c", path)
+        assert done.returncode == 0, done.stderr
+
+
+async def test_reload(server):
+    """What can be applied is; a connection does not notice."""
+    romeo = await server.client("romeo")
+    server.overrides["limits"]["sessions_per_account"] = 1
+    server.overrides["log"] = {"level": "debug"}
+    server.write_config()
+    server.process.send_signal(signal.SIGHUP)
+    await server.log_line(r" debug ")
+    await romeo.ping("localhost")
+    status, level = await server.api("get_loglevel")
+    assert status == 200 and "debug" in str(level)
+
+
+async def test_reload_bad(server):
+    """A fault in the file is told, and nothing changes."""
+    romeo = await server.client("romeo")
+    with open(server.config_path, "a", encoding="utf-8") as file:
+        file.write("workerz: 5\n")
+    server.announce("workerz")
+    status, out, err = server.ctl("reload_config")
+    assert status == 1
+    assert "workerz" in out + err and "workers" in out + err
+    server.process.send_signal(signal.SIGHUP)
+    await server.log_line("workerz")
+    await romeo.ping("localhost")
+
+
+async def test_reload_tells_what_it_cannot(server):
+    """What needs a restart is said."""
+    server.announce("workers")
+    server.workers = 1 if server.workers == 2 else 2
+    server.write_config()
+    status, out, err = server.ctl("reload_config")
+    assert status == 0
+    said = out + err + "\n".join(server.lines())
+    assert re.search(r"workers.*restart|restart.*workers", said), said
+
+
+async def test_reload_listener(server):
+    """A listener may come and go."""
+    port = server.port["c2s"]
+    server.overrides["listen"] = server.defaults()["listen"] + [
+        {"type": "c2s", "ip": "127.0.0.1", "port": "new",
+         "starttls": "optional"}]
+    server.write_config()
+    status, out, err = server.ctl("reload_config")
+    assert status == 0, err
+    if re.search("restart", out + err):
+        return
+    client = Client("romeo")
+    await client.connect(server.port["new"])
+    await client.open()
+    assert port == server.port["c2s"]
+
+
+@pytest.mark.parametrize("kind", ["folder", "garbage", "unreadable"])
+async def test_database_cannot_be_opened(make_server, kind):
+    """A clear message, and exit 1."""
+    server = make_server()
+    server.write_config()
+    data = os.path.join(server.folder, "data")
+    path = os.path.join(data, "rookery.db")
+    os.makedirs(data, mode=0o700)
+    if kind == "folder":
+        os.mkdir(path)
+    elif kind == "garbage":
+        with open(path, "wb") as file:
+            file.write(b"This is no database. " * 1000)
+    else:
+        os.symlink("/proc/self/nowhere/rookery.db", path)
+    done = run(server.build, "-c", server.config_path)
+    assert done.returncode == 1
+    assert "rookery.db" in done.stderr
+
+
+async def test_port_in_use(make_server):
+    """A port that another program has: a clear message, and exit 1."""
+    import socket
+    server = make_server()
+    server.write_config()
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", server.port["c2s"]))
+        sock.listen()
+        done = run(server.build, "-c", server.config_path)
+    assert done.returncode == 1
+    assert str(server.port["c2s"]) in done.stderr
+
+
+async def test_two_servers_one_folder(server):
+    """Two servers on one data folder would hurt each other."""
+    done = run(server.build, "-c", server.config_path)
+    assert done.returncode == 1
+    assert done.stderr.strip()
+    await (await server.client("romeo")).ping("localhost")
+
+
+@pytest.mark.parametrize("secret", ["sesame"])
+async def test_secrets_are_masked(make_server, secret):
+    """Passwords are in no log, at any level."""
+    server = make_server({"log": {"level": "debug"}})
+    await server.start()
+    await server.client("romeo", password=secret, mechanism="PLAIN")
+    await server.api("change_password", user="romeo", host="localhost",
+                     newpass="open" + secret)
+    assert not [x for x in server.lines() if secret in x]
