@@ -167,8 +167,10 @@ on_account_to_speak(struct cmd *c, struct account *acct)
 		return;
 	}
 	e = element_arg(c, "stanza");
-	if (e != NULL)
-		session_input(s, e, receipt_new(on_told, c, 0));
+	if (e == NULL)
+		return;
+	elem_set(e, AT_FROM, STR_NONE);
+	session_input(s, e, receipt_new(on_told, c, 0));
 }
 
 static void

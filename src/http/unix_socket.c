@@ -13,7 +13,7 @@
 #include <unistd.h>
 #include <uv.h>
 
-#define BACKLOG 64
+#define BACKLOG 512
 #define BATCH 16
 /* How long accepting rests when there are no descriptors left. */
 #define REST_MS 100
