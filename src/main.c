@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* rookeryd: arguments, start, run, stop. */
 #include "base/log.h"
+#include "core/commands.h"
 #include "core/daemon.h"
 #include "core/manual.h"
 #include "http/http.h"
@@ -14,6 +15,7 @@ enum action {
 	ACTION_VERSION,
 	ACTION_HELP,
 	ACTION_MAN_OPTIONS,
+	ACTION_MAN_COMMANDS,
 	ACTION_USAGE, /* the arguments are wrong */
 };
 
@@ -32,6 +34,7 @@ switch_find(const char *arg)
 		{ "--help", ACTION_HELP },
 		{ "-h", ACTION_HELP },
 		{ "--man-options", ACTION_MAN_OPTIONS },
+		{ "--man-commands", ACTION_MAN_COMMANDS },
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(switches); i++) {
@@ -103,6 +106,9 @@ main(int argc, char **argv)
 		return 0;
 	case ACTION_MAN_OPTIONS:
 		manual_print_options();
+		return 0;
+	case ACTION_MAN_COMMANDS:
+		commands_manual(stdout);
 		return 0;
 	case ACTION_USAGE:
 		break;

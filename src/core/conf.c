@@ -50,7 +50,7 @@ conf_free(struct conf **conf)
 	arena_free(&a);
 }
 
-/* ---- the top ------------------------------------------------------------------*/
+/* ---- the top ---- */
 
 static const char *
 text_or_null(struct str s)
@@ -182,7 +182,7 @@ top_read(struct conf *conf, struct problems *p)
 		    p, line_of(conf, "data_dir"), "'data_dir' is empty");
 }
 
-/* ---- sections -----------------------------------------------------------------*/
+/* ---- sections ---- */
 
 static void
 section_read(struct conf *conf, struct problems *p, const char *name,
@@ -309,7 +309,7 @@ auth_read(struct conf *conf, struct problems *p)
 	}
 }
 
-/* ---- listeners ----------------------------------------------------------------*/
+/* ---- listeners ---- */
 
 static void
 proxies_read(struct conf *conf, struct problems *p, const struct tree *map,
@@ -352,10 +352,6 @@ listen_check(const struct conf *conf, struct problems *p,
 	bool has_tls =
 	    l->policy.is_direct_tls || l->policy.starttls != STARTTLS_NONE;
 
-	if (l->type != LISTEN_C2S)
-		problem_add(p, map->line,
-		    "this server has no listeners of type '%s'",
-		    conf_listen_options[0].choices[l->type]);
 	if (l->policy.is_direct_tls && tree_get(map, "starttls") != NULL)
 		problem_add(
 		    p, map->line, "'starttls' has no place beside 'tls: true'");
@@ -428,7 +424,7 @@ listen_read(struct conf *conf, struct problems *p)
 	}
 }
 
-/* ---- what a reload keeps --------------------------------------------------------*/
+/* ---- what a reload keeps ---- */
 
 static void
 keep(struct conf *conf, const char *key)
@@ -503,7 +499,7 @@ running_keep(struct conf *conf, const struct conf *old)
 	}
 }
 
-/* ---- all of it -------------------------------------------------------------------*/
+/* ---- all of it ---- */
 
 static void
 plugins_find(struct conf *conf, struct problems *p)

@@ -94,7 +94,7 @@ struct conf {
 	struct module_conf *globals; /* modules without a host */
 	size_t global_count;
 	const struct tree *tree; /* what was read */
-	/* Keys whose new values need a restart; those of the running are used. */
+	/* Keys whose new values take a restart; the old ones hold. */
 	struct str_list kept;
 };
 

@@ -30,7 +30,7 @@ struct reading {
 	size_t count;
 };
 
-/* ---- what the file says ----------------------------------------------------------*/
+/* ---- what the file says ---- */
 
 /* The map of a module in a `modules` map; NULL when that is empty. */
 static const struct tree *
@@ -90,7 +90,7 @@ conf_module_options(const struct conf *conf, struct arena *a,
 	return values;
 }
 
-/* ---- entries -----------------------------------------------------------------------*/
+/* ---- entries ---- */
 
 static struct entry *
 entry_find(struct reading *r, const char *name)
@@ -195,15 +195,31 @@ entries_find(struct reading *r)
 		qsort(r->entry, r->count, sizeof(*r->entry), entry_compare);
 }
 
-/* ---- on and off ----------------------------------------------------------------------*/
+/* ---- on and off ---- */
+
+/* A module may have an option of that name itself: then it is on. */
+static bool
+has_own_enabled(const struct module *table)
+{
+	const struct option *o = table->options;
+
+	for (; o != NULL && o->type != OPTION_END; o++) {
+		if (strcmp(o->name, enabled_key[0]) == 0)
+			return true;
+	}
+	return false;
+}
 
 /* `{enabled: false}`; true when the key is not there. */
 static bool
-enabled_read(struct reading *r, const struct tree *map)
+enabled_read(
+    struct reading *r, const struct module *table, const struct tree *map)
 {
-	const struct tree *t = tree_get(map, "enabled");
+	const struct tree *t = tree_get(map, enabled_key[0]);
 	bool is_enabled = true;
 
+	if (has_own_enabled(table))
+		return true;
 	if (t != NULL &&
 	    (t->kind != TREE_TEXT || !bool_parse(t->text, &is_enabled)))
 		problem_add(r->problems, t->line,
@@ -231,7 +247,7 @@ module_apply(struct reading *r, const struct tree *t)
 		return;
 	}
 	e->line = t->key_line;
-	e->is_on = enabled_read(r, t);
+	e->is_on = enabled_read(r, e->table, t);
 	e->is_off = !e->is_on;
 	if (e->is_off && (is_builtin(e->name) || is_driver(r->conf, e->name)))
 		problem_add(r->problems, t->key_line,
@@ -303,7 +319,7 @@ entries_apply(struct reading *r, const struct tree *host)
 	}
 }
 
-/* ---- the result ------------------------------------------------------------------------*/
+/* ---- the result ---- */
 
 static struct module_conf *
 entries_read(struct reading *r, const struct host_conf *host, size_t *count_r)

@@ -8,9 +8,8 @@ static const char *const levels[] = { "none", "emergency", "alert", "critical",
 	"error", "warning", "notice", "info", "debug", NULL };
 /* In the order of enum log_format. */
 static const char *const formats[] = { "text", "json", NULL };
-/* In the order of enum listen_type. */
-static const char *const listen_types[] = { "c2s", "s2s", "http", "mux",
-	"component", NULL };
+/* In the order of enum listen_type; those that can be served. */
+static const char *const listen_types[] = { "c2s", NULL };
 /* In the order of enum starttls_policy. */
 static const char *const starttls[] = { "required", "optional", "none", NULL };
 

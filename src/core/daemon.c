@@ -43,7 +43,7 @@ static struct {
 	int end; /* atomic: 1 stop, 2 restart */
 } d = { .signals = -1 };
 
-/* ---- for commands --------------------------------------------------------------*/
+/* ---- for commands ---- */
 
 void
 daemon_stop(void)
@@ -86,7 +86,7 @@ daemon_socket_path(void)
 	return d.socket;
 }
 
-/* ---- start ---------------------------------------------------------------------*/
+/* ---- start ---- */
 
 static void
 signals_set(void)
@@ -271,7 +271,7 @@ daemon_check(const char *path)
 	return 0;
 }
 
-/* ---- run -----------------------------------------------------------------------*/
+/* ---- run ---- */
 
 static void
 on_signal(uint32_t signo)
@@ -324,7 +324,7 @@ daemon_run(void)
 	}
 }
 
-/* ---- end -----------------------------------------------------------------------*/
+/* ---- end ---- */
 
 static void
 on_count_stream(void *ctx, struct stream *s)

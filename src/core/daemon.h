@@ -11,7 +11,7 @@
 
 struct loop;
 
-/* ---- for commands, from any thread ---------------------------------------- */
+/* ---- for commands, from any thread ---- */
 
 /* Ends orderly, as after SIGTERM; restart: then starts again in its place. */
 void daemon_stop(void);
@@ -29,7 +29,7 @@ const char *daemon_version(void);
 /* The configuration in use as YAML, secrets masked; on a loop. */
 struct str daemon_dump_conf(struct arena *a);
 
-/* ---- the main thread --------------------------------------------------------*/
+/* ---- the main thread ---- */
 
 /* Calls fn(msg) on the main thread, in order; from any thread. */
 void main_post(void (*fn)(void *msg), void *msg);
@@ -45,7 +45,7 @@ void main_run(void);
  */
 void loops_call(void (*fn)(void *arg), void *arg);
 
-/* ---- for main.c --------------------------------------------------------------*/
+/* ---- for main.c ---- */
 
 struct daemon_args {
 	const char *conf_path; /* -c, or NULL */

@@ -8,7 +8,7 @@
 
 extern const struct log_ctx log_daemon;
 
-/* ---- datadir.c: the folder below which everything is kept ----------------*/
+/* datadir.c: the folder below which everything is kept */
 
 /*
  * Makes it if need be (0700, the user's) and locks it, for this process and as
@@ -20,7 +20,7 @@ void datadir_close(void);
 int datadir_secret(struct arena *a, const char *path, struct str *secret_r,
     const char **why_r);
 
-/* ---- privilege.c -----------------------------------------------------------*/
+/* ---- privilege.c ---- */
 
 /* Looks the user up; NULL, or not being root: none to become. */
 int privilege_find(struct arena *a, const char *user, const char **why_r);
@@ -31,12 +31,12 @@ int privilege_drop(struct arena *a, const char **why_r);
 /* As many descriptors as are allowed. */
 void privilege_raise_files(void);
 
-/* ---- notify.c: telling systemd ----------------------------------------------*/
+/* ---- notify.c: telling systemd ---- */
 
 /* "READY=1"; does nothing when it was not systemd that started us. */
 void notify_systemd(const char *state);
 
-/* ---- certs.c -------------------------------------------------------------------*/
+/* ---- certs.c ---- */
 
 /*
  * Loads and installs what `conf` names, or a self-signed one. On failure what
@@ -45,7 +45,7 @@ void notify_systemd(const char *state);
 int certs_apply(struct arena *a, const struct conf *conf, const char **why_r);
 void certs_drop(void);
 
-/* ---- listen.c ------------------------------------------------------------------*/
+/* ---- listen.c ---- */
 
 /* Opens all. For the start: the first failure ends it. */
 int listeners_open(
@@ -55,7 +55,7 @@ void listeners_apply(
     struct arena *a, const struct conf *conf, struct buf *notes);
 void listeners_close(void);
 
-/* ---- reload.c ------------------------------------------------------------------*/
+/* ---- reload.c ---- */
 
 /* On the main thread, for SIGHUP. */
 void reload_now(struct buf *notes, int *err_r);

@@ -7,7 +7,7 @@
 
 #include <stdlib.h>
 
-/* ---- running ---------------------------------------------------------------*/
+/* ---- running ---- */
 
 static const struct chain no_chain;
 
@@ -193,7 +193,7 @@ hook_has(enum hook_point point, const struct host *host)
 	return chain_of(point, host)->count > 0;
 }
 
-/* ---- iq routes ---------------------------------------------------------------*/
+/* ---- iq routes ---- */
 
 static size_t
 payload_hash(uint16_t payload)
@@ -266,7 +266,7 @@ iq_route_run(const struct host *host, enum iq_where where, struct stanza *iq)
 	return v;
 }
 
-/* ---- arranging ---------------------------------------------------------------*/
+/* ---- arranging ---- */
 
 static int
 mod_compare(const void *a, const void *b)

@@ -139,7 +139,7 @@ listeners_close(void)
 	}
 }
 
-/* ---- changes ------------------------------------------------------------------*/
+/* ---- changes ---- */
 
 static bool
 same_listener(const struct listen_conf *a, const struct listen_conf *b)

@@ -69,8 +69,12 @@ option_print(const struct option *o)
 		printf("It may be " STR_FMT ".\n", STR_ARG(buf_str(&range)));
 		buf_fini(&range);
 	}
-	if (o->value != NULL && o->value[0] != '\0')
-		printf("Default:\n.Ql %s .\n", o->value);
+	if (o->value != NULL && o->value[0] != '\0') {
+		printf("Default:\n.Ql \"");
+		for (const char *c = o->value; *c != '\0'; c++)
+			printf(*c == '"' ? "\\(dq" : "%c", *c);
+		printf("\" .\n");
+	}
 }
 
 static void
@@ -105,7 +109,8 @@ manual_print_options(void)
 
 	for (const struct conf_section *s = conf_sections; s->options != NULL;
 	     s++) {
-		printf(".Ss %s\n", s->name != NULL ? s->name : "At the top");
+		printf(
+		    ".Ss %s\n", s->name != NULL ? s->name : "Top of the file");
 		help_print(s->help);
 		table_print(s->options);
 	}

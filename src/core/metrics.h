@@ -8,26 +8,26 @@
 
 #include "base/base.h"
 
-#define METRICS(X)                                                             \
-	X(CONNECTIONS, "connections_total", "client connections accepted")     \
-	X(LOGINS, "logins_total", "successful logins")                         \
-	X(LOGIN_FAILURES, "login_failures_total", "failed logins")             \
-	X(SESSIONS_RESUMED, "sessions_resumed_total", "streams resumed")       \
-	X(MESSAGES_IN, "messages_received_total", "messages from clients")     \
-	X(PRESENCES_IN, "presences_received_total", "presences from clients")  \
-	X(IQS_IN, "iqs_received_total", "iqs from clients")                    \
-	X(STANZAS_OUT, "stanzas_sent_total", "stanzas sent to clients")        \
-	X(BYTES_IN, "bytes_received_total", "bytes read from clients")         \
-	X(STANZA_ERRORS, "stanza_errors_total", "stanzas answered by errors")  \
-	X(STREAM_ERRORS, "stream_errors_total", "streams ended by errors")     \
-	X(SPOOLED, "spooled_messages_total", "messages kept for later")        \
+#define METRICS(X) \
+	X(CONNECTIONS, "connections_total", "client connections accepted") \
+	X(LOGINS, "logins_total", "successful logins") \
+	X(LOGIN_FAILURES, "login_failures_total", "failed logins") \
+	X(SESSIONS_RESUMED, "sessions_resumed_total", "streams resumed") \
+	X(MESSAGES_IN, "messages_received_total", "messages from clients") \
+	X(PRESENCES_IN, "presences_received_total", "presences from clients") \
+	X(IQS_IN, "iqs_received_total", "iqs from clients") \
+	X(STANZAS_OUT, "stanzas_sent_total", "stanzas sent to clients") \
+	X(BYTES_IN, "bytes_received_total", "bytes read from clients") \
+	X(STANZA_ERRORS, "stanza_errors_total", "stanzas answered by errors") \
+	X(STREAM_ERRORS, "stream_errors_total", "streams ended by errors") \
+	X(SPOOLED, "spooled_messages_total", "messages kept for later") \
 	X(REGISTRATIONS, "registrations_total", "accounts made")
 
 enum metric {
 #define METRIC_ID(id, name, help) METRIC_##id,
 	METRICS(METRIC_ID)
 #undef METRIC_ID
-	METRIC_COUNT,
+	    METRIC_COUNT,
 };
 
 /* Adds to the calling thread's counter; a store, no lock. */

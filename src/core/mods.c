@@ -72,7 +72,7 @@ mod_find(const struct host *host, const char *name)
 	return NULL;
 }
 
-/* ---- features, identities, services -------------------------------------- */
+/* ---- features, identities, services ---- */
 
 void
 mod_each_feature(const struct host *host, int where,
@@ -141,7 +141,7 @@ service_deliver(struct mod *m, struct stanza *st)
 	m->table->service(m, st);
 }
 
-/* ---- life ------------------------------------------------------------------ */
+/* ---- life ---- */
 
 static struct str
 service_of(const struct module *table, const void *options)

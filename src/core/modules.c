@@ -33,7 +33,7 @@ static struct worker **workers;
 static size_t worker_count;
 static pthread_mutex_t workers_lock = PTHREAD_MUTEX_INITIALIZER;
 
-/* ---- start and end ----------------------------------------------------------*/
+/* ---- start and end ---- */
 
 int
 modules_load(struct arena *a, const struct conf *conf, const char **why_r)
@@ -95,7 +95,7 @@ modules_unload(void)
 	}
 }
 
-/* ---- carrying out -------------------------------------------------------------*/
+/* ---- carrying out ---- */
 
 static void
 on_plan(void *plan)
@@ -160,7 +160,7 @@ modules_apply(struct arena *a, const struct conf *conf, struct buf *notes)
 	plan_apply(plan);
 }
 
-/* ---- requests ------------------------------------------------------------------*/
+/* ---- requests ---- */
 
 static void
 on_answer(void *msg)

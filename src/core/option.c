@@ -179,7 +179,7 @@ optval_parse(struct arena *a, const struct option *o, struct str text,
 	return false;
 }
 
-/* ---- lists -------------------------------------------------------------- */
+/* ---- lists ---- */
 
 /* A default is written "a, b, c". */
 static void
@@ -234,7 +234,7 @@ list_read(struct optval_scope *scope, const struct option *o,
 	return true;
 }
 
-/* ---- tables ------------------------------------------------------------- */
+/* ---- tables ---- */
 
 void
 optvals_default(

@@ -68,7 +68,7 @@ plan_needs(const struct plan *plan, const char *name)
 	return NULL;
 }
 
-/* ---- from the configuration -------------------------------------------------*/
+/* ---- from the configuration ---- */
 
 /* Names, each once, and in the end in order. */
 struct order {
@@ -93,8 +93,8 @@ name_index(const struct order *o, const char *name)
 
 	/* None yet: then there is no list either. */
 	if (o->count > 0)
-		found = (const char **)bsearch(&name, o->all, o->count,
-		    sizeof(*o->all), name_compare);
+		found = (const char **)bsearch(
+		    &name, o->all, o->count, sizeof(*o->all), name_compare);
 	return found != NULL ? (size_t)(found - o->all) : o->count;
 }
 

@@ -22,7 +22,7 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct loaded **known;
 static size_t known_count;
 static struct loaded *by_index[MODULES_MAX + 1];
-static const struct builtin *statics;
+static const struct builtin *linked;
 static char *dir;
 
 const struct builtin builtins[] = {
@@ -31,20 +31,18 @@ const struct builtin builtins[] = {
 	{ NULL, NULL },
 };
 
-/* ---- where they are ---------------------------------------------------------*/
+/* ---- where they are ---- */
 
 /* A daemon that runs in its build folder takes the modules beside it. */
 static const char *
 dir_of_build(void)
 {
-	char path[4096];
-	ssize_t n = readlink("/proc/self/exe", path, sizeof(path) - 1);
+	struct stat self, built;
 
-	if (n > 0) {
-		path[n] = '\0';
-		if (strcmp(path, ROOKERY_BUILD_DIR "/src/rookeryd") == 0)
-			return ROOKERY_BUILD_DIR "/modules/.libs";
-	}
+	if (stat("/proc/self/exe", &self) == 0 &&
+	    stat(ROOKERY_BUILD_DIR "/src/rookeryd", &built) == 0 &&
+	    self.st_dev == built.st_dev && self.st_ino == built.st_ino)
+		return ROOKERY_BUILD_DIR "/modules/.libs";
 	return ROOKERY_PLUGIN_DIR;
 }
 
@@ -66,7 +64,7 @@ modules_dir(void)
 void
 modules_add_static(const struct builtin *tables)
 {
-	statics = tables;
+	linked = tables;
 }
 
 static const char *
@@ -128,10 +126,10 @@ names_of_dir(struct arena *a, const char **names, size_t *count)
 int
 modules_check_dir(void)
 {
-	DIR *d = statics == NULL ? opendir(modules_dir()) : NULL;
+	DIR *d = linked == NULL ? opendir(modules_dir()) : NULL;
 
 	if (d == NULL)
-		return statics == NULL ? -errno : 0;
+		return linked == NULL ? -errno : 0;
 	closedir(d);
 	return 0;
 }
@@ -152,9 +150,9 @@ modules_has(const char *name)
 	struct arena *a;
 	bool has_file;
 
-	if (is_linked_in(builtins, name) || is_linked_in(statics, name))
+	if (is_linked_in(builtins, name) || is_linked_in(linked, name))
 		return true;
-	if (statics != NULL || !name_is_good(name))
+	if (linked != NULL || !name_is_good(name))
 		return false;
 	a = arena_new(0);
 	has_file = access(module_path(a, name), F_OK) == 0;
@@ -170,16 +168,16 @@ modules_names(struct arena *a)
 
 	for (const struct builtin *b = builtins; b->name != NULL; b++)
 		names = name_add(a, names, &count, b->name);
-	for (const struct builtin *b = statics; b != NULL && b->name != NULL;
+	for (const struct builtin *b = linked; b != NULL && b->name != NULL;
 	     b++)
 		names = name_add(a, names, &count, b->name);
-	if (statics == NULL)
+	if (linked == NULL)
 		names = names_of_dir(a, names, &count);
 	qsort((void *)names, count, sizeof(*names), name_compare);
 	return names;
 }
 
-/* ---- opening ------------------------------------------------------------------*/
+/* ---- opening ---- */
 
 /* Changes whenever the file is replaced or written. 0: it is not there. */
 static uint64_t
@@ -299,7 +297,7 @@ linked_in(const char *name)
 			return l;
 		}
 	}
-	for (const struct builtin *b = statics; b != NULL && b->name != NULL;
+	for (const struct builtin *b = linked; b != NULL && b->name != NULL;
 	     b++) {
 		if (strcmp(b->name, name) == 0)
 			return loaded_add(name, b->module, NULL);
@@ -356,14 +354,14 @@ loaded_find(struct arena *a, const char *name, const char **why_r)
 		l = linked_in(name);
 	if (l != NULL)
 		return l;
-	if (!name_is_good(name) || statics != NULL) {
+	if (!name_is_good(name) || linked != NULL) {
 		*why_r = arena_printf(a, "no module '%s'", name);
 		return NULL;
 	}
 	return module_open(a, name, why_r);
 }
 
-/* ---- use ----------------------------------------------------------------------*/
+/* ---- use ---- */
 
 static bool
 index_take(struct loaded *l)

@@ -126,7 +126,7 @@ reload_now(struct buf *notes, int *err_r)
 	arena_free(&a);
 }
 
-/* ---- on request --------------------------------------------------------------*/
+/* ---- on request ---- */
 
 struct request {
 	struct loop *loop;

@@ -63,7 +63,7 @@ session_slot_peek(const struct session *s, struct mod *m)
 	return slot_peek(s->slots, m);
 }
 
-/* ---- freeing ---------------------------------------------------------------*/
+/* ---- freeing ---- */
 
 static struct mod *
 slot_owner(const struct host *host, size_t index)

@@ -69,7 +69,7 @@ static const struct {
 	{ HOSTS "listen: [{ip: localhost, type: c2s, port: 5222}]\n",
 	    "f.yml:2: 'ip' of 'listen': 'localhost' is not an IP address\n" },
 	{ HOSTS "listen: [{type: http, ip: 127.0.0.1, port: 5280}]\n",
-	    "f.yml:2: this server has no listeners of type 'http'\n" },
+	    "f.yml:2: 'type' of 'listen': 'http' is not one of: c2s\n" },
 	{ HOSTS "listen: [{type: c2s, port: 5222}]\n",
 	    "f.yml:2: TLS is used here, and there are no 'certificates'\n" },
 	{ HOSTS "listen: [{type: c2s, port: 5222, starttls: none}]\n", "" },
@@ -93,8 +93,8 @@ static const struct {
 	/* modules */
 	{ HOSTS "listen: []\nmodules: {towr: {}}\n",
 	    "f.yml:3: unknown module 'towr'; did you mean 'tower'?\n" },
-	{ HOSTS "listen: []\nmodules: {tower: {windoes: 3}}\n",
-	    "f.yml:3: unknown key 'windoes' of module 'tower'; did you mean "
+	{ HOSTS "listen: []\nmodules: {tower: {windws: 3}}\n",
+	    "f.yml:3: unknown key 'windws' of module 'tower'; did you mean "
 	    "'windows'?\n" },
 	{ HOSTS "listen: []\nmodules: {tower: {windows: 0}}\n",
 	    "f.yml:3: 'windows' of module 'tower': '0' is out of range: from "
@@ -189,7 +189,7 @@ test_too_large(void **state)
 	arena_free(&a);
 }
 
-/* ---- values ------------------------------------------------------------------*/
+/* ---- values ---- */
 
 static const struct module_conf *
 module_of(const struct module_conf *list, size_t count, const char *name)
@@ -356,7 +356,7 @@ test_needs(void **state)
 	arena_free(&a);
 }
 
-/* ---- a reload, and a dump --------------------------------------------------------*/
+/* ---- a reload, and a dump ---- */
 
 static void
 test_kept(void **state)

@@ -17,7 +17,7 @@
 
 #define WAIT_MS 20000
 
-/* ---- modules ------------------------------------------------------------------*/
+/* ---- modules ---- */
 
 struct values {
 	uint64_t n;
@@ -213,7 +213,7 @@ static const struct builtin tables[] = {
 	{ NULL, NULL },
 };
 
-/* ---- the rig ---------------------------------------------------------------------*/
+/* ---- the rig ---- */
 
 #define HOSTS "hosts: [x.example, y.example]\nlisten: []\n"
 
@@ -339,7 +339,7 @@ message_new(void)
 	return stanza_new(EL_MESSAGE);
 }
 
-/* ---- hooks -----------------------------------------------------------------------*/
+/* ---- hooks ---- */
 
 static void
 run_message(void)
@@ -441,7 +441,7 @@ test_has(void **state)
 	on_loop(run_nothing_there);
 }
 
-/* ---- routes and services -----------------------------------------------------------*/
+/* ---- routes and services ---- */
 
 static enum verdict
 iq_run(const char *type, enum qname payload, enum iq_where where)
@@ -528,7 +528,7 @@ test_services(void **state)
 	on_loop(run_no_service);
 }
 
-/* ---- loading and unloading ------------------------------------------------------------*/
+/* ---- loading and unloading ---- */
 
 static void
 test_load(void **state)
@@ -586,7 +586,7 @@ test_reload_one(void **state)
 	assert_int_equal(stops, 0);
 }
 
-/* ---- other configurations ---------------------------------------------------------------*/
+/* ---- other configurations ---- */
 
 static void
 on_conf(void *c)
@@ -649,7 +649,7 @@ test_apply(void **state)
 	assert_null(loaded_peek("a"));
 }
 
-/* ---- slots, publishing ----------------------------------------------------------------------*/
+/* ---- slots, publishing ---- */
 
 static void
 run_slots(void)

@@ -246,7 +246,7 @@ test_nearest(void **state)
 		{ "lisen", "listen" },
 		{ "litsen", "listen" },
 		{ "limit", "limits" },
-		{ "certifcate", "certificates" },
+		{ "certificats", "certificates" },
 		{ "host", "hosts" },
 		{ "lo", "log" },
 		{ "banana", NULL },
