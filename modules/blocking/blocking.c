@@ -410,13 +410,22 @@ on_sent(struct mod *m, struct stanza *st)
 	if (jid_is_none(&st->to) ||
 	    !is_blocked(m, account_peek(st->from.bare), &st->to))
 		return STANZA_PASS;
-	return stanza_refuse_with(st, EL_NOT_ACCEPTABLE, NULL, EL_BLOCKED);
+	/* XEP-0191 section 3.3: it is no use to modify it. */
+	if (stanza_make_error(st, EL_NOT_ACCEPTABLE, NULL, EL_BLOCKED)) {
+		elem_set(
+		    elem_child(st->root, EL_ERROR), AT_TYPE, STR("cancel"));
+		router_send(st);
+	} else {
+		stanza_free(&st);
+	}
+	return STANZA_DONE;
 }
 
 static enum verdict
 on_deliver(struct mod *m, struct stanza *st)
 {
-	if (jid_is_none(&st->from) ||
+	/* What the server answers in their name is not theirs. */
+	if (jid_is_none(&st->from) || st->is_ours ||
 	    !is_blocked(m, account_peek(st->to.bare), &st->from))
 		return STANZA_PASS;
 	if (st->kind == STANZA_PRESENCE) {

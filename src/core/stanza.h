@@ -85,6 +85,7 @@ struct stanza {
 	bool is_carbon;      /* a copy made by us */
 	bool is_resent;      /* from the spool: delivered late, stamped */
 	bool is_private;     /* not to be copied to other sessions */
+	bool is_ours;	     /* an answer that the server made */
 	struct str spool_key; /* its key in the spool, or none */
 
 	struct str archive_id; /* its id in the sender's archive, or none */
