@@ -13,6 +13,7 @@
 
 #include <libwebsockets.h>
 #include <stdio.h>
+#include <unistd.h>
 
 #define CONNECTIONS_MAX 256
 #define HEADERS_MAX 4096
@@ -23,6 +24,8 @@
 /* Bytes of an answer that are handed over at once. */
 #define CHUNK 16384
 #define ANSWER_HEADERS_MAX 8
+#define END_ROUNDS 10
+#define END_TURNS 3
 
 struct http_req {
 	struct arena *arena; /* the request itself lives in it */
@@ -50,6 +53,7 @@ static struct {
 	struct lws_context *context;
 	struct lws_vhost *vhost;
 	struct unix_socket *socket;
+	struct timer end;
 	bool is_up;
 } http;
 
@@ -453,6 +457,7 @@ context_new(struct loop *l)
 		.options =
 		    LWS_SERVER_OPTION_LIBUV | LWS_SERVER_OPTION_EXPLICIT_VHOSTS,
 		.foreign_loops = loops,
+		.pcontext = &http.context,
 		.count_threads = 1,
 		.fd_limit_per_thread = CONNECTIONS_MAX,
 		.max_http_header_data = HEADERS_MAX,
@@ -497,17 +502,38 @@ on_open(void *arg)
 		unix_socket_start(http.socket, on_accepted, NULL);
 }
 
+/*
+ * On a loop that is not its own, libwebsockets frees the context only when it
+ * is told to destroy it again, after the loop has closed its handles.
+ */
+static void
+on_end(struct timer *t)
+{
+	lws_context_destroy(http.context);
+	http.context = NULL;
+}
+
 static void
 on_close(void *arg)
 {
 	if (loop_index(loop_self()) != 0)
 		return;
 	unix_socket_close(&http.socket);
-	if (http.context != NULL)
-		lws_context_destroy(http.context);
-	http.context = NULL;
 	http.vhost = NULL;
 	http.is_up = false;
+	if (http.context == NULL)
+		return;
+	lws_context_destroy(http.context);
+	timer_start(&http.end, 1, on_end);
+}
+
+static void
+on_look(void *arg)
+{
+	bool *is_open = (bool *)arg;
+
+	if (loop_index(loop_self()) == 0)
+		*is_open = http.context != NULL;
 }
 
 int
@@ -529,5 +555,11 @@ http_open(struct arena *a, const char *path, const char **why_r)
 void
 http_close(void)
 {
+	bool is_open = true;
+
 	loops_call(on_close, NULL);
+	while (is_open) {
+		usleep(500);
+		loops_call(on_look, &is_open);
+	}
 }
