@@ -59,7 +59,7 @@ static struct {
 
 static const struct log_ctx log_http = { .source = "http" };
 
-/* Requests --------------------------------------------------------------------*/
+/* Requests ----------------------------------------------------------------*/
 
 static void
 req_free(struct http_req *r)
@@ -169,7 +169,7 @@ refuse(struct http_req *r, unsigned status, const char *text)
 	http_answer(r, status, "text/plain", str_c(text));
 }
 
-/* Routes ----------------------------------------------------------------------*/
+/* Routes ------------------------------------------------------------------*/
 
 static bool
 route_fits(const struct http_route *route, struct str path)
@@ -296,7 +296,7 @@ on_body(struct http_req *r, const char *p, size_t n)
 		run(r);
 }
 
-/* Answers ---------------------------------------------------------------------*/
+/* Answers -----------------------------------------------------------------*/
 
 static int
 put_header(struct lws *wsi, const char *name, const char *value,
@@ -418,7 +418,7 @@ on_event(struct lws *wsi, enum lws_callback_reasons reason, void *user,
 	}
 }
 
-/* The server ------------------------------------------------------------------*/
+/* The server --------------------------------------------------------------*/
 
 /* What peers do wrong is no matter for an administrator. */
 static void
