@@ -320,6 +320,36 @@ async def test_ctl_over_http(server):
         "1", "Error: Unknown virtual host")
 
 
+async def test_stop_with_connections(server):
+    """Idle connections and unfinished requests do not hold up a stop."""
+    path = os.path.join(server.folder, "data", "rookery.sock")
+    writers = []
+    for text in (b"", b"GET /api/st", b"POST /api/stats HTTP/1.1\r\n"
+                 b"Host: x\r\nContent-Length: 10\r\n\r\n{",
+                 b"GET /api/registered_vhosts HTTP/1.1\r\nHost: x\r\n\r\n"):
+        reader, writer = await asyncio.open_unix_connection(path)
+        writer.write(text)
+        writers.append((reader, writer))
+    await asyncio.wait_for(writers[-1][0].readuntil(b"]"), 30)
+    assert await server.stop() == 0
+    for reader, writer in writers:
+        await asyncio.wait_for(reader.read(), 30)
+        writer.close()
+
+
+async def test_many_idle_connections(server):
+    """As many as there may be do not keep the next one out for long."""
+    path = os.path.join(server.folder, "data", "rookery.sock")
+    held = [await asyncio.open_unix_connection(path) for _ in range(300)]
+    for _, writer in held:
+        writer.close()
+    await server.wait_until(lambda: answers(server))
+
+
+async def answers(server):
+    return (await run(server, "status"))[0] == 0
+
+
 # Accounts
 
 
