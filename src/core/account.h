@@ -44,7 +44,7 @@ struct account {
 	struct jid jid; /* bare; the text is the account's own */
 	struct host *host;
 	enum account_state state;
-	struct list sessions; /* of struct session, bound or detached */
+	struct list sessions;  /* of struct session, bound or detached */
 	struct roster *roster; /* loaded with the account */
 	struct spool *spool;   /* what is kept for it; of spool.c */
 	void **slots;	       /* modules' state, by module index */
@@ -57,12 +57,13 @@ struct account {
 	struct list loaders; /* who waits for the load */
 	unsigned loads;	     /* loads under way */
 	int load_err;
-	bool is_made; /* it was created while it was being looked up */
+	bool is_made;	  /* it was created while it was being looked up */
 	struct list idle; /* among those that may be dropped */
 	uint64_t used;	  /* loop_now() when it became idle */
 	struct str last_status; /* of its last unavailable presence; heap */
 };
 
+/* The loop of its home worker. */
 API struct loop *account_home(struct str bare);
 
 /*

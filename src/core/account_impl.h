@@ -9,6 +9,7 @@
 /* Stanzas that may wait in one lane; more are refused. */
 #define LANE_MAX 10000
 
+/* Empty; `first` is what is done with each stanza in its turn. */
 void lane_init(struct lane *lane, struct account *acct,
     enum verdict (*first)(struct account *acct, struct stanza *st));
 /* Takes the stanza over: it goes on now, or waits for its turn. */

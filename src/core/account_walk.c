@@ -93,7 +93,7 @@ account_walk_jid(const struct account_walk *w, struct arena *a, struct str name)
 	return jid_make(a, name, account_walk_host(w)->jid.domain, STR_NONE);
 }
 
-/* Rows ------------------------------------------------------------------------*/
+/* Rows --------------------------------------------------------------------*/
 
 struct row_walk {
 	account_row_fn *row;

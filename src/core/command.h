@@ -39,7 +39,7 @@ struct command {
 	struct command_arg args[COMMAND_ARGS_MAX];
 	const char *result_name;
 	const char *result; /* type */
-	/* Runs on some loop; must end in exactly one cmd_* answer, later too. */
+	/* Runs on some loop; ends in exactly one cmd_* answer, later too. */
 	void (*run)(struct cmd *c);
 	bool is_for_user; /* a user may call it on himself */
 	unsigned version; /* ejabberd's API version of this definition */
@@ -80,7 +80,8 @@ API void cmd_gather(struct cmd *c, json_t *(*part)(const struct cmd *c),
 
 /*
  * Answers; from any loop. cmd_ok: a restuple's text (may be NULL), or a rescode
- * of 0, with which a text is only shown on the command line. cmd_result takes the reference. cmd_fail: `code` as in ejabberd's
+ * of 0, with which a text is only shown on the command line. cmd_result
+ * takes the reference. cmd_fail: `code` as in ejabberd's
  * errors (10090: exists...), http status by kind; the text is for people.
  */
 enum cmd_error {

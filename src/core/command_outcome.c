@@ -2,7 +2,7 @@
 /* What came of a command, as HTTP and as the command line have it. */
 #include "core/commands.h"
 
-/* HTTP ------------------------------------------------------------------------*/
+/* HTTP --------------------------------------------------------------------*/
 
 static void
 put_string(struct buf *body, const char *text)
@@ -99,7 +99,7 @@ cmd_outcome_http(const struct cmd_outcome *o, struct buf *body)
 	return 400;
 }
 
-/* The command line --------------------------------------------------------------*/
+/* The command line --------------------------------------------------------*/
 
 static int
 done_text(const struct cmd_outcome *o, struct buf *text)

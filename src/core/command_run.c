@@ -30,7 +30,7 @@ struct cmd {
 	struct cmd_outcome outcome;
 };
 
-/* The log ---------------------------------------------------------------------*/
+/* The log -----------------------------------------------------------------*/
 
 static const struct log_ctx log_commands = { .source = "command" };
 
@@ -91,7 +91,7 @@ log_outcome(struct cmd *c, const struct cmd_outcome *o)
 		    o->text != NULL ? o->text : "no");
 }
 
-/* Answers ---------------------------------------------------------------------*/
+/* Answers -----------------------------------------------------------------*/
 
 static void
 tell(struct cmd *c, const struct cmd_outcome *o)
@@ -179,7 +179,7 @@ cmd_fail(struct cmd *c, enum cmd_error kind, int code, const char *fmt, ...)
 	answer(c);
 }
 
-/* Asking ----------------------------------------------------------------------*/
+/* Asking ------------------------------------------------------------------*/
 
 /* For what fails before there is a command to run. */
 static void
@@ -269,7 +269,7 @@ cmd_start(const struct cmd_call *call, cmd_done_fn *done, void *ctx)
 	arena_free(&a);
 }
 
-/* For the commands themselves ---------------------------------------------------*/
+/* For the commands themselves ---------------------------------------------*/
 
 struct str
 cmd_str(const struct cmd *c, const char *arg)

@@ -325,7 +325,7 @@ cmd_value_of_json(const struct cmd_type *t, const json_t *json)
 	}
 }
 
-/* Words of the command line ---------------------------------------------------*/
+/* Words of the command line -----------------------------------------------*/
 
 /* Cuts at the first `c` without a backslash before it, and drops those. */
 static struct str

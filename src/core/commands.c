@@ -257,7 +257,7 @@ commands_each(void (*fn)(void *ctx, const struct cmd_def *def), void *ctx)
 	xfree(defs);
 }
 
-/* Did you mean... -------------------------------------------------------------*/
+/* Did you mean... ---------------------------------------------------------*/
 
 #define NAME_MAX_LEN 64
 

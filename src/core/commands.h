@@ -51,7 +51,7 @@ void commands_each(void (*fn)(void *ctx, const struct cmd_def *def), void *ctx);
 /* The known name that is most like it, or NULL; in `a`. */
 const char *command_like(struct arena *a, struct str name);
 
-/* ---- running ----------------------------------------------------------------*/
+/* ---- running ------------------------------------------------------------*/
 
 /* What came of it, until the callback returns. */
 struct cmd_outcome {
@@ -92,7 +92,7 @@ unsigned cmd_outcome_http(const struct cmd_outcome *o, struct buf *body);
 /* For the command line: the exit status, and what is printed. */
 int cmd_outcome_text(const struct cmd_outcome *o, struct buf *text);
 
-/* ---- help -------------------------------------------------------------------*/
+/* ---- help ---------------------------------------------------------------*/
 
 /*
  * `rookeryctl help WORD...` as text; answers the exit status. WORD is a
@@ -109,7 +109,7 @@ void commands_write_manual(FILE *out);
  */
 void commands_manual(FILE *out);
 
-/* ---- the core's own: commands_NAME.c ----------------------------------------*/
+/* ---- the core's own: commands_NAME.c ------------------------------------*/
 
 extern const struct command commands_accounts[];
 extern const struct command commands_bans[];

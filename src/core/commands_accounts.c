@@ -101,7 +101,7 @@ run_unregister(struct cmd *c)
 		account_remove(&jid, on_unregistered, c);
 }
 
-/* Passwords -------------------------------------------------------------------*/
+/* Passwords ---------------------------------------------------------------*/
 
 static void
 on_password_set(void *ctx, int err)
@@ -167,7 +167,7 @@ run_check_account(struct cmd *c)
 		store_account_get(jid.bare, on_account_row, c);
 }
 
-/* Lists -----------------------------------------------------------------------*/
+/* Lists -------------------------------------------------------------------*/
 
 static void
 on_name_page(struct account_walk *w, const struct str *names, size_t count)
@@ -210,7 +210,7 @@ run_registered_users(struct cmd *c)
 	account_walk(host, &visitor, c);
 }
 
-/* Old users -------------------------------------------------------------------*/
+/* Old users ---------------------------------------------------------------*/
 
 struct old_users {
 	struct cmd *cmd;

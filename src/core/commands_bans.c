@@ -11,7 +11,7 @@
 #include "core/commands.h"
 #include "core/session.h"
 
-/* Banning ---------------------------------------------------------------------*/
+/* Banning -----------------------------------------------------------------*/
 
 static json_t *
 text_of(struct str s)
@@ -112,7 +112,7 @@ run_unban_account(struct cmd *c)
 		account_ban(&jid, STR_NONE, on_banned, c);
 }
 
-/* Version 0: a password that nobody knows, and out. -----------------------------*/
+/* Version 0: a password that nobody knows, and out. -----------------------*/
 
 static void
 on_account_locked_out(void *ctx, int err, struct account *acct)
@@ -150,7 +150,7 @@ run_ban_account_v0(struct cmd *c)
 		    jid, random_token(cmd_arena(c), 24), on_password_lost, c);
 }
 
-/* What is known -----------------------------------------------------------------*/
+/* What is known -----------------------------------------------------------*/
 
 static json_t *
 details_of(struct str ban)

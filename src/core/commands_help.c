@@ -13,7 +13,7 @@ static const char usage[] =
     "[--version N]\n"
     "                  COMMAND [ARGUMENT...]\n";
 
-/* One command -------------------------------------------------------------------*/
+/* One command -------------------------------------------------------------*/
 
 static void
 put_synopsis(struct buf *out, const struct cmd_def *def)
@@ -94,7 +94,7 @@ put_line(struct buf *out, const struct cmd_def *def)
 	put_wrapped(out, width, str_c(def->row->help));
 }
 
-/* Lists ---------------------------------------------------------------------------*/
+/* Lists -------------------------------------------------------------------*/
 
 struct listing {
 	struct buf *out;
@@ -250,7 +250,7 @@ commands_help(struct buf *out, const json_t *words)
 	return help_command(out, text);
 }
 
-/* The manual ----------------------------------------------------------------------*/
+/* The manual --------------------------------------------------------------*/
 
 /* A line of mdoc may not begin with a control character, nor hold "\". */
 static void

@@ -30,7 +30,7 @@ run_set_loglevel(struct cmd *c)
 	cmd_ok(c, NULL);
 }
 
-/* On a thread of the pool: it opens a file ----------------------------------------*/
+/* On a thread of the pool: it opens a file --------------------------------*/
 
 struct log_job {
 	struct cmd *cmd;

@@ -6,7 +6,7 @@
 #include "core/hooks.h"
 #include "core/host.h"
 
-/* Lists ---------------------------------------------------------------------------*/
+/* Lists -------------------------------------------------------------------*/
 
 static json_t *
 pair_of(const char *name, const struct module *table)
@@ -97,7 +97,7 @@ run_modules(struct cmd *c)
 	look(c, true);
 }
 
-/* Changes ---------------------------------------------------------------------------*/
+/* Changes -----------------------------------------------------------------*/
 
 /* The answer, with what has been done in the command's context. */
 static void

@@ -27,7 +27,7 @@ status_of(const struct session *s)
 	return elem_child_text(s->presence->root, EL_STATUS);
 }
 
-/* Of one user -------------------------------------------------------------------*/
+/* Of one user -------------------------------------------------------------*/
 
 static struct session *
 top_session(struct account *acct)
@@ -78,7 +78,7 @@ run_get_presence(struct cmd *c)
 		account_call(jid, on_presence_account, c);
 }
 
-/* Setting it ----------------------------------------------------------------------*/
+/* Setting it --------------------------------------------------------------*/
 
 static void
 add_text(struct elem *e, qname_t name, struct str text)
@@ -166,7 +166,7 @@ run_set_presence(struct cmd *c)
 		command_at_home(c, on_set_presence);
 }
 
-/* Who is away? ----------------------------------------------------------------------*/
+/* Who is away? ------------------------------------------------------------*/
 
 struct walk {
 	struct str status; /* "all": any */

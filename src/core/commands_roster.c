@@ -10,7 +10,7 @@
 
 #define GROUPS_MAX 64
 
-/* Items ---------------------------------------------------------------------------*/
+/* Items -------------------------------------------------------------------*/
 
 static json_t *
 text_of(struct str s)
@@ -75,7 +75,7 @@ run_get_roster_count(struct cmd *c)
 	command_at_home(c, on_get_roster_count);
 }
 
-/* Changes -------------------------------------------------------------------------*/
+/* Changes -----------------------------------------------------------------*/
 
 struct change {
 	struct cmd *cmd;
@@ -240,7 +240,7 @@ run_delete_rosteritem(struct cmd *c)
 		account_call(&ch->owner, on_account_to_delete, ch);
 }
 
-/* process_rosteritems ---------------------------------------------------------------*/
+/* process_rosteritems -----------------------------------------------------*/
 
 /* All accounts are visited, a page at a time; each on its own loop. */
 struct process {

@@ -27,7 +27,7 @@ command_node(void)
 	return node;
 }
 
-/* Later -----------------------------------------------------------------------*/
+/* Later -------------------------------------------------------------------*/
 
 /* What the server does next; a later wish takes the place of an earlier. */
 static _Thread_local struct {
@@ -54,7 +54,7 @@ command_later(void (*fn)(void))
 	run_after(LEAVE_MS, fn);
 }
 
-/* Life ------------------------------------------------------------------------*/
+/* Life --------------------------------------------------------------------*/
 
 static void
 run_status(struct cmd *c)
@@ -96,7 +96,7 @@ run_reload_config(struct cmd *c)
 	daemon_reload(on_reloaded, c);
 }
 
-/* Files, which a pool's thread writes -------------------------------------------*/
+/* Files, which a pool's thread writes -------------------------------------*/
 
 struct file_job {
 	struct cmd *cmd;
@@ -192,7 +192,7 @@ run_backup(struct cmd *c)
 	loop_work(make_backup, on_backup_made, file_job_new(c, "file"));
 }
 
-/* Kindly ------------------------------------------------------------------------*/
+/* Kindly ------------------------------------------------------------------*/
 
 struct announcement {
 	struct str text;
@@ -265,7 +265,7 @@ run_restart_kindly(struct cmd *c)
 	announce_then(c, daemon_restart);
 }
 
-/* What there is -----------------------------------------------------------------*/
+/* What there is -----------------------------------------------------------*/
 
 static void
 run_registered_vhosts(struct cmd *c)

@@ -7,7 +7,7 @@
 #include "core/host.h"
 #include "core/session.h"
 
-/* What is said of a session -----------------------------------------------------*/
+/* What is said of a session -----------------------------------------------*/
 
 static const char *
 via_text(enum session_via via)
@@ -71,7 +71,7 @@ info_of(const struct session *s)
 	return info;
 }
 
-/* Over all workers ----------------------------------------------------------------*/
+/* Over all workers --------------------------------------------------------*/
 
 struct walk {
 	struct str host; /* none: all */
@@ -158,7 +158,7 @@ run_connected_users_vhost(struct cmd *c)
 	cmd_gather(c, jids_part, NULL);
 }
 
-/* Kicking all of a host -----------------------------------------------------------*/
+/* Kicking all of a host ---------------------------------------------------*/
 
 #define KICKED "has been kicked"
 
@@ -207,7 +207,7 @@ run_kick_users(struct cmd *c)
 	cmd_gather(c, kick_part, NULL);
 }
 
-/* Of one account --------------------------------------------------------------------*/
+/* Of one account ----------------------------------------------------------*/
 
 struct at_home {
 	struct cmd *cmd;
@@ -316,7 +316,7 @@ run_user_sessions_info(struct cmd *c)
 	command_at_home(c, on_user_sessions_info);
 }
 
-/* Kicking one -------------------------------------------------------------------------*/
+/* Kicking one -------------------------------------------------------------*/
 
 static void
 on_kick_session(struct cmd *c, struct account *acct)

@@ -39,7 +39,7 @@ route(struct cmd *c, struct stanza *st)
 	router_send(st);
 }
 
-/* send_message ----------------------------------------------------------------------*/
+/* send_message ------------------------------------------------------------*/
 
 static bool
 type_parse(struct str text, enum stanza_type *type_r)
@@ -95,7 +95,7 @@ run_send_message(struct cmd *c)
 	route(c, st);
 }
 
-/* Stanzas as text -----------------------------------------------------------------*/
+/* Stanzas as text ---------------------------------------------------------*/
 
 /* The element, in an arena of its own; NULL, and the command has failed. */
 static struct elem *

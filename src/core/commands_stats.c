@@ -11,7 +11,7 @@
 #include <malloc.h>
 #endif
 
-/* Accounts, summed over hosts -----------------------------------------------------*/
+/* Accounts, summed over hosts ---------------------------------------------*/
 
 struct count {
 	struct cmd *cmd;
@@ -50,7 +50,7 @@ count_accounts(struct cmd *c, const struct host *host)
 			    host_at(i)->jid.domain, on_count, count);
 }
 
-/* Sessions ------------------------------------------------------------------------*/
+/* Sessions ----------------------------------------------------------------*/
 
 static json_t *
 sessions_part(const struct cmd *c)
@@ -81,7 +81,7 @@ host_sessions_part(const struct cmd *c)
 	return json_integer(n.count);
 }
 
-/* stats -----------------------------------------------------------------------------*/
+/* stats -------------------------------------------------------------------*/
 
 static void
 run_stats(struct cmd *c)
@@ -121,7 +121,7 @@ run_stats_host(struct cmd *c)
 		    c, CMD_BAD_ARG, 0, "name: registeredusers or onlineusers");
 }
 
-/* Memory ----------------------------------------------------------------------------*/
+/* Memory ------------------------------------------------------------------*/
 
 /* What the worker keeps to be quick goes back to the heap... */
 static void

@@ -49,7 +49,7 @@ worker_gather(void (*part)(void *ctx, unsigned worker), void (*done)(void *ctx),
 		loop_post(loop_at(i), on_worker, g);
 }
 
-/* Results ---------------------------------------------------------------------*/
+/* Results -----------------------------------------------------------------*/
 
 struct result_gather {
 	struct cmd *cmd;

@@ -118,7 +118,7 @@ session_input(struct session *s, struct elem *e, struct receipt *r)
 		lane_put(&s->account->out, st);
 }
 
-/* On its way out -------------------------------------------------------------- */
+/* On its way out --------------------------------------------------------- */
 
 static enum verdict
 presence_out(struct account *acct, struct stanza *st)

@@ -75,17 +75,18 @@ enum hook_point {
 	HOOK_MESSAGE_ROUTED,
 
 	/* (mod, session) */
-	HOOK_SESSION_BOUND,       /* after bind, before any stanza */
-	HOOK_SESSION_AVAILABLE,   /* initial presence was broadcast */
+	HOOK_SESSION_BOUND,	  /* after bind, before any stanza */
+	HOOK_SESSION_AVAILABLE,	  /* initial presence was broadcast */
 	HOOK_SESSION_UNAVAILABLE, /* was available */
-	HOOK_SESSION_DETACHED,    /* the stream is gone, resumption possible */
+	HOOK_SESSION_DETACHED,	  /* the stream is gone, resumption possible */
 	HOOK_SESSION_RESUMED,
-	HOOK_SESSION_CLOSED,      /* for good */
+	HOOK_SESSION_CLOSED, /* for good */
 
 	/*
 	 * (mod, session, stanza): a stanza is about to be written to the
-	 * client of a session that is_filtered (a module has set that). PASS: write it. DONE: the handler took it over.
-	 * HELD is not allowed.
+	 * client of a session that is_filtered (a module has set that).
+	 * PASS: write it. DONE: the handler took it over. HELD is not
+	 * allowed.
 	 */
 	HOOK_SESSION_SEND,
 	/* (mod, session, nonza element): DONE if it is the module's. */
@@ -99,7 +100,7 @@ enum hook_point {
 	HOOK_PRESENCE_BROADCAST,
 
 	/* (mod, account) */
-	HOOK_ACCOUNT_LOAD,    /* may use account_load_hold() */
+	HOOK_ACCOUNT_LOAD, /* may use account_load_hold() */
 	HOOK_ACCOUNT_UNLOAD,
 	HOOK_ACCOUNT_OFFLINE, /* its last available session is gone */
 	HOOK_ACCOUNT_DELETED, /* keyed values and archive go by themselves */
@@ -109,7 +110,7 @@ enum hook_point {
 
 	/* (mod, stream, <features/>): adds what the stream offers. */
 	HOOK_STREAM_FEATURES,
-	/* (mod, stream, stanza): an iq before login (XEP-0077). DONE or PASS. */
+	/* (mod, stream, stanza): an iq before login (XEP-0077); no HELD. */
 	HOOK_STREAM_IQ,
 	/* (mod, disco query element, stanza): adds to an answer about a host
 	 * (to has no local part) or an account: features, forms. */
@@ -144,22 +145,22 @@ struct hook {
 		    struct mod *m, struct stream *s, struct elem *features);
 		enum verdict (*stream_iq)(
 		    struct mod *m, struct stream *s, struct stanza *iq);
-		void (*disco)(struct mod *m, struct elem *query,
-		    const struct stanza *iq);
+		void (*disco)(
+		    struct mod *m, struct elem *query, const struct stanza *iq);
 	};
 };
 
-#define HOOKS_END                                                              \
-	{                                                                      \
-		.point = HOOK_COUNT                                            \
+#define HOOKS_END \
+	{ \
+		.point = HOOK_COUNT \
 	}
 
 /* ---- iq routes ----------------------------------------------------------*/
 
 enum iq_where {
-	TO_HOST = 1,    /* the domain itself */
+	TO_HOST = 1,	/* the domain itself */
 	TO_ACCOUNT = 2, /* a bare JID, on its behalf, from anyone */
-	TO_SELF = 4,    /* the sender's own bare JID, or no `to` */
+	TO_SELF = 4,	/* the sender's own bare JID, or no `to` */
 };
 
 struct iq_route {
@@ -169,9 +170,9 @@ struct iq_route {
 	enum verdict (*fn)(struct mod *m, struct stanza *iq);
 };
 
-#define ROUTES_END                                                             \
-	{                                                                      \
-		.types = 0                                                     \
+#define ROUTES_END \
+	{ \
+		.types = 0 \
 	}
 
 /* For TO_ACCOUNT and TO_SELF routes: the account, at its home. */
@@ -192,9 +193,9 @@ struct feature {
 	int where;
 	struct str var;
 };
-#define FEATURES_END                                                           \
-	{                                                                      \
-		.where = 0                                                     \
+#define FEATURES_END \
+	{ \
+		.where = 0 \
 	}
 
 struct module {
@@ -238,14 +239,15 @@ struct module {
  * Defines what a module exports: its name (that of its folder and file), the
  * ABI it was built for, and its table.
  */
-#define MODULE(name_)                                                          \
-	API extern const char rookery_module_name[];                           \
-	API extern const uint32_t rookery_module_abi;                          \
-	API extern const struct module rookery_module;                         \
-	const char rookery_module_name[] = #name_;                             \
-	const uint32_t rookery_module_abi = MODULE_ABI;                        \
+#define MODULE(name_) \
+	API extern const char rookery_module_name[]; \
+	API extern const uint32_t rookery_module_abi; \
+	API extern const struct module rookery_module; \
+	const char rookery_module_name[] = #name_; \
+	const uint32_t rookery_module_abi = MODULE_ABI; \
 	const struct module rookery_module
 
+/* What an instance is made of. Lent; the state is its own to change. */
 API void *mod_state(const struct mod *m);
 API const void *mod_options(const struct mod *m);
 API struct host *mod_host(const struct mod *m);

@@ -52,7 +52,7 @@ presence_new(
 	return st;
 }
 
-/* Directed presence ------------------------------------------------------------ */
+/* Directed presence ------------------------------------------------------ */
 
 static struct directed *
 directed_find(const struct session *s, const struct jid *to, unsigned *count_r)
@@ -128,7 +128,7 @@ presence_directed(struct session *s, struct stanza *st)
 	router_send(st);
 }
 
-/* To many ---------------------------------------------------------------------- */
+/* To many ---------------------------------------------------------------- */
 
 /* A copy to each contact that has this half of a subscription. */
 static void
@@ -213,7 +213,7 @@ presence_hide_all(struct account *acct, const struct jid *contact)
 		    presence_new(PRESENCE_UNAVAILABLE, &s->jid, contact));
 }
 
-/* Available -------------------------------------------------------------------- */
+/* Available -------------------------------------------------------------- */
 
 /* What the account's other sessions have said. */
 static void
@@ -273,7 +273,7 @@ available(struct session *s, struct stanza *st)
 		hook_session(HOOK_SESSION_AVAILABLE, s);
 }
 
-/* Unavailable ------------------------------------------------------------------ */
+/* Unavailable ------------------------------------------------------------ */
 
 static void
 keep_status(struct account *acct, const struct elem *presence)
@@ -316,7 +316,7 @@ presence_broadcast(struct session *s, struct stanza *st)
 		unavailable(s, st);
 }
 
-/* The end of a session ---------------------------------------------------------- */
+/* The end of a session --------------------------------------------------- */
 
 static void
 keep_last(struct account *acct)

@@ -19,7 +19,7 @@ void presence_hide_all(struct account *acct, const struct jid *contact);
 /* The number in <priority/>; ERR_INVALID if it is none. */
 int presence_priority(const struct elem *presence, int8_t *priority_r);
 
-/* presence_in.c: what comes to an account ----------------------------------- */
+/* presence_in.c: what comes to an account -------------------------------- */
 
 /* After the deliver hooks; a verdict for the lane. */
 enum verdict presence_arrived(struct account *acct, struct stanza *st);
@@ -29,7 +29,7 @@ void presence_nobody(struct stanza *st);
 struct stanza *presence_new(
     enum stanza_type type, const struct jid *from, const struct jid *to);
 
-/* subscribe.c ---------------------------------------------------------------- */
+/* subscribe.c ------------------------------------------------------------ */
 
 /* A subscription stanza of the account's own client; a step of `out`. */
 enum verdict subscribe_out(struct account *acct, struct stanza *st);

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /* Presence that comes to an account: RFC 6121 sections 4.3.2 and 8.5. */
+#include "core/hooks.h"
 #include "core/host.h"
 #include "core/presence.h"
 #include "core/roster_impl.h"
 #include "core/router.h"
 
-/* Probes ------------------------------------------------------------------------ */
+/* Probes ----------------------------------------------------------------- */
 
 /*
  * A probe that this server has made for one of its own users. His client takes
@@ -75,6 +76,10 @@ probed(struct account *acct, struct stanza *st)
 			answer(st, PRESENCE_UNSUBSCRIBED, &acct->jid);
 		return;
 	}
+	if (!is_own && !hook_presence_allow(acct, &st->from)) {
+		stanza_free(&st);
+		return;
+	}
 	if (jid_is_bare(&st->to))
 		probe_bare(acct, st);
 	else
@@ -93,7 +98,7 @@ presence_nobody(struct stanza *st)
 		stanza_free(&st);
 }
 
-/* The rest ---------------------------------------------------------------------- */
+/* The rest --------------------------------------------------------------- */
 
 /* A contact that answers with errors gets no more broadcasts (4.4.2). */
 static void

@@ -17,15 +17,15 @@ enum roster_sub {
 };
 
 struct roster_item {
-	struct jid jid;  /* usually bare */
+	struct jid jid;	 /* usually bare */
 	struct str name; /* or none */
 	struct str_list groups;
 	enum roster_sub sub;
-	bool is_asking;      /* ask='subscribe': pending out */
-	bool is_approved;    /* pre-approved */
-	bool is_pending_in;  /* asked us; not shown in the roster alone */
-	bool is_in_roster;   /* false: only a pending request is known */
-	struct str request;  /* the subscribe stanza to be shown again */
+	bool is_asking;	    /* ask='subscribe': pending out */
+	bool is_approved;   /* pre-approved */
+	bool is_pending_in; /* asked us; not shown in the roster alone */
+	bool is_in_roster;  /* false: only a pending request is known */
+	struct str request; /* the subscribe stanza to be shown again */
 };
 
 /* NULL if it has no such item. */
@@ -43,7 +43,7 @@ API const char *roster_sub_name(enum roster_sub sub);
  */
 API int roster_put(struct account *acct, const struct roster_item *item,
     account_done_fn *done, void *ctx);
-API int roster_remove(struct account *acct, struct str bare,
-    account_done_fn *done, void *ctx);
+API int roster_remove(
+    struct account *acct, struct str bare, account_done_fn *done, void *ctx);
 
 #endif

@@ -43,6 +43,7 @@ struct roster {
 void roster_load(struct account *acct);
 void roster_free(struct roster **r);
 
+/* In any state, also if only a request is pending; or NULL. */
 struct roster_entry *roster_entry(const struct account *acct, struct str bare);
 
 /* roster_item.c: items and their forms. */

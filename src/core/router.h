@@ -31,8 +31,8 @@ void router_set_remote(void (*send)(struct stanza *st));
  * answer counts only if it comes from where the iq went.
  */
 typedef void iq_answer_fn(void *ctx, struct stanza *answer);
-API void iq_send(struct stanza *iq, uint64_t timeout_ms,
-    iq_answer_fn *answer, void *ctx);
+API void iq_send(
+    struct stanza *iq, uint64_t timeout_ms, iq_answer_fn *answer, void *ctx);
 /* Forgets all that wait with this ctx: they are not called any more. */
 API void iq_forget(void *ctx);
 

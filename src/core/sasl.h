@@ -38,7 +38,8 @@ API size_t sasl_offer_bindings(
 
 /*
  * Begins an exchange; `mechanism` is what the client asked for: NULL when that
- * is not on offer (invalid-mechanism). The callback is made once for each step, at once or later, on the calling loop, never
+ * is not on offer (invalid-mechanism). The callback is made once for each
+ * step, at once or later, on the calling loop, never
  * after sasl_free(). `on_step` may free the exchange.
  */
 typedef void sasl_fn(void *ctx, const struct sasl_result *r);

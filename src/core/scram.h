@@ -54,6 +54,7 @@ struct scram_final {
 	struct str without_proof; /* client-final-message-without-proof */
 };
 
+/* The same for client-final-message. */
 int scram_parse_final(
     struct arena *a, struct str message, struct scram_final *final_r);
 

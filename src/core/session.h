@@ -20,23 +20,23 @@ enum session_via { VIA_C2S, VIA_C2S_TLS, VIA_WEBSOCKET, VIA_HTTP_BIND };
 struct session {
 	struct list node; /* in account->sessions */
 	struct account *account;
-	struct jid jid;         /* full; the text is the session's own */
-	struct stream *stream;  /* NULL while detached */
-	struct sm *sm;          /* NULL without stream management */
-	struct flush *flush;    /* of the spool to it, under way; or NULL */
+	struct jid jid;		 /* full; the text is the session's own */
+	struct stream *stream;	 /* NULL while detached */
+	struct sm *sm;		 /* NULL without stream management */
+	struct flush *flush;	 /* of the spool to it, under way; or NULL */
 	struct stanza *presence; /* the last available broadcast, or NULL */
-	struct list directed;   /* addresses that got directed presence */
-	int64_t since;          /* clock_real() of bind */
-	void **slots;           /* modules' state, by module index */
-	int8_t priority;        /* of the available presence */
-	bool is_interested;     /* has asked for the roster */
-	bool is_filtered; /* HOOK_SESSION_SEND is run for what it is sent */
-	bool is_closing;        /* out of all look-ups already */
-	bool had_initial;       /* initial presence has been sent once */
-	bool is_overflowing;    /* too much is queued: it will be detached */
+	struct list directed;	 /* addresses that got directed presence */
+	int64_t since;		 /* clock_real() of bind */
+	void **slots;		 /* modules' state, by module index */
+	int8_t priority;	 /* of the available presence */
+	bool is_interested;	 /* has asked for the roster */
+	bool is_filtered;    /* HOOK_SESSION_SEND is run for what it is sent */
+	bool is_closing;     /* out of all look-ups already */
+	bool had_initial;    /* initial presence has been sent once */
+	bool is_overflowing; /* too much is queued: it will be detached */
 	enum session_via via;
-	struct str lang;        /* xml:lang of its stream, or none */
-	struct list loop_node;  /* in the loop's sessions */
+	struct str lang;       /* xml:lang of its stream, or none */
+	struct list loop_node; /* in the loop's sessions */
 };
 
 static inline bool
@@ -51,6 +51,7 @@ session_is_detached(const struct session *s)
 	return s->stream == NULL;
 }
 
+/* A module's state in the session, as account_slot(). */
 API void *session_slot(struct session *s, struct mod *m);
 API void *session_slot_peek(const struct session *s, struct mod *m);
 

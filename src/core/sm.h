@@ -29,6 +29,7 @@ struct sm_in {
 	uint32_t cap;	/* bits, a power of two; 0: none yet */
 };
 
+/* Counts what comes in, from a number on. */
 struct sm_in *sm_in_new(struct sm *sm, uint32_t from);
 /* Nobody wants to know; it is freed with the last receipt. */
 void sm_in_drop(struct sm_in **in);

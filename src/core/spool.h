@@ -17,8 +17,8 @@
  * stanza's receipt is held until it is durable. `done` may be NULL.
  * ERR_LIMIT when the account's bound is reached: nothing is kept then.
  */
-API int spool_put(struct account *acct, struct stanza *st,
-    account_done_fn *done, void *ctx);
+API int spool_put(
+    struct account *acct, struct stanza *st, account_done_fn *done, void *ctx);
 /* It has reached a client. */
 API void spool_del(struct account *acct, struct str key);
 /*

@@ -29,6 +29,7 @@ struct parcel {
 	char key[UUID_LEN + 1]; /* in the spool */
 };
 
+/* Counted; a new one is not in the spool. */
 struct parcel *parcel_new(struct account *acct, int64_t received);
 struct parcel *parcel_ref(struct parcel *p);
 void parcel_unref(struct parcel **p);

@@ -263,6 +263,7 @@ stanza_copy(const struct stanza *st)
 	to->to = copy_address(to, AT_TO, &st->to);
 	to->receipt = receipt_ref(st->receipt);
 	to->spool_key = str_dup(a, st->spool_key);
+	to->archive_id = str_dup(a, st->archive_id);
 	to->chosen = NULL;
 	to->node = (struct list){ 0 };
 	to->stage = 0;

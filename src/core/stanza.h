@@ -40,8 +40,8 @@ enum stanza_type {
 	IQ_RESULT = 1 << 15,
 	IQ_ERROR = 1 << 16,
 };
-#define PRESENCE_SUBSCRIPTIONS                                                 \
-	(PRESENCE_SUBSCRIBE | PRESENCE_SUBSCRIBED | PRESENCE_UNSUBSCRIBE |     \
+#define PRESENCE_SUBSCRIPTIONS \
+	(PRESENCE_SUBSCRIBE | PRESENCE_SUBSCRIBED | PRESENCE_UNSUBSCRIBE | \
 	    PRESENCE_UNSUBSCRIBED)
 
 /* What a hook or a route made of a stanza. */
@@ -78,14 +78,15 @@ struct stanza {
 	struct jid from; /* none only for what the server makes */
 	struct jid to;
 	struct receipt *receipt; /* a reference of its own, or NULL */
-	int64_t received;        /* clock_real(), for delay stamps */
+	int64_t received;	 /* clock_real(), for delay stamps */
 	/* Marks for hooks; more may be added at the end. */
-	bool is_from_local;  /* sent by one of our own sessions */
-	bool is_archived;    /* durable in the recipient's archive */
-	bool is_carbon;      /* a copy made by us */
-	bool is_resent;      /* from the spool: delivered late, stamped */
-	bool is_private;     /* not to be copied to other sessions */
-	bool is_ours;	     /* an answer that the server made */
+	bool is_from_local;   /* sent by one of our own sessions */
+	bool is_archived;     /* durable in the recipient's archive */
+	bool is_carbon;	      /* a copy made by us */
+	bool is_resent;	      /* from the spool: delivered late, stamped */
+	bool is_private;      /* not to be copied to other sessions */
+	bool is_answer;	      /* made by us, in answer to its recipient */
+	bool is_ours;	      /* an answer that the server made */
 	struct str spool_key; /* its key in the spool, or none */
 
 	struct str archive_id; /* its id in the sender's archive, or none */
@@ -105,8 +106,8 @@ struct stanza {
  * an iq without id or of no known type, presence of no known type; then
  * *why_r is the error condition to answer, and st_r is set all the same.
  */
-API int stanza_of(struct elem *root, struct stanza **st_r,
-    enum qname *condition_r);
+API int stanza_of(
+    struct elem *root, struct stanza **st_r, enum qname *condition_r);
 /* A new one with a root of that name in a new arena. */
 API struct stanza *stanza_new(enum qname root);
 /* Sets addresses, in the struct and in the tree; copies them. */

@@ -158,7 +158,7 @@ stream_adopt(struct stream *s, struct session *session)
 	log_field(&s->log, "jid", session->jid.full);
 }
 
-/* Moving to the account's home -----------------------------------------------*/
+/* Moving to the account's home --------------------------------------------*/
 
 static void
 stream_arrived(void *ctx)
@@ -203,7 +203,7 @@ stream_go_home(struct stream *s)
 	t->ops->move(t, home, stream_arrived, s);
 }
 
-/* Input ----------------------------------------------------------------------*/
+/* Input -------------------------------------------------------------------*/
 
 static void
 stream_fail_xml(struct stream *s, enum xml_error err)
@@ -463,7 +463,7 @@ on_stanza(void *ctx, struct elem *e)
 		element_before_auth(s, e);
 }
 
-/* Output ---------------------------------------------------------------------*/
+/* Output ------------------------------------------------------------------*/
 
 void
 stream_send_text(struct stream *s, struct str text)
@@ -517,7 +517,7 @@ stream_send_wire(struct stream *s, struct wire *w)
 	t->ops->end(t);
 }
 
-/* The end --------------------------------------------------------------------*/
+/* The end -----------------------------------------------------------------*/
 
 static void
 write_error(struct stream *s, struct buf *out, enum qname condition,
@@ -646,7 +646,7 @@ stream_shutdown_all(void)
 	penalty_thread_done();
 }
 
-/* What is known of it ----------------------------------------------------------*/
+/* What is known of it -----------------------------------------------------*/
 
 void
 stream_each(void (*fn)(void *ctx, struct stream *s), void *ctx)

@@ -31,8 +31,7 @@ API void stream_drained(struct stream *s);
 API void stream_gone(struct stream *s, int err);
 
 /* Ends the stream with an error (EL_SE_...; EL_NONE: just closes). */
-API void stream_fail(
-    struct stream *s, enum qname condition, const char *text);
+API void stream_fail(struct stream *s, enum qname condition, const char *text);
 
 /* For HOOK_STREAM_FEATURES and those that show streams. */
 API struct host *stream_host(const struct stream *s);

@@ -103,7 +103,7 @@ carry_out(struct op *op, const struct roster_item *next, bool is_changed)
 	return stanza_refuse(st, EL_RESOURCE_CONSTRAINT);
 }
 
-/* Sent by the account's own client ----------------------------------------------- */
+/* Sent by the account's own client --------------------------------------- */
 
 static void
 go_out(struct op *op)
@@ -149,7 +149,7 @@ subscribe_out(struct account *acct, struct stanza *st)
 	return carry_out(op, &next, is_changed);
 }
 
-/* Received ------------------------------------------------------------------------ */
+/* Received --------------------------------------------------------------- */
 
 static void
 show(struct op *op)
@@ -240,7 +240,7 @@ subscribe_in(struct account *acct, struct stanza *st)
 	return carry_out(op, &next, !sub_state_eq(op->before, op->change.next));
 }
 
-/* --------------------------------------------------------------------------------- */
+/* ------------------------------------------------------------------------ */
 
 static struct stanza *
 request_of(const struct roster_item *item, const struct account *acct)

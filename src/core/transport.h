@@ -15,8 +15,8 @@ struct transport;
 
 struct transport_ops {
 	const char *name; /* "tcp", "websocket", "bosh" */
-	bool is_framed;   /* <open/> instead of <stream:stream> (RFC 7395) */
-	bool can_move;    /* to the home of its account */
+	bool is_framed;	  /* <open/> instead of <stream:stream> (RFC 7395) */
+	bool can_move;	  /* to the home of its account */
 	/* The buffer to append one whole stanza (or header) to, then end. */
 	struct buf *(*begin)(struct transport *t);
 	void (*end)(struct transport *t);
@@ -33,7 +33,7 @@ struct transport_ops {
 	/* Flushes and closes. stream_gone() follows, in a later turn. */
 	void (*close)(struct transport *t);
 	bool (*is_tls)(const struct transport *t);
-	/* Channel binding of the TLS underneath; ERR_ABSENT if there is none. */
+	/* Channel binding of the TLS underneath, or ERR_ABSENT. */
 	int (*binding)(const struct transport *t, enum tls_binding kind,
 	    struct arena *a, struct str *bytes_r);
 	const struct addr *(*peer)(const struct transport *t);

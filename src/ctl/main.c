@@ -57,7 +57,7 @@ no_server(const struct ctl *ctl, int err)
 	return EXIT_NO_SERVER;
 }
 
-/* Commands --------------------------------------------------------------------*/
+/* Commands ----------------------------------------------------------------*/
 
 static void
 print_body(struct str body)
@@ -167,7 +167,7 @@ run_command(const struct ctl *ctl, int argc, char **argv)
 	return status;
 }
 
-/* Those that ask no command of the server -----------------------------------------*/
+/* Those that ask no command of the server ---------------------------------*/
 
 static bool
 server_answers(const struct ctl *ctl, int *err_r)
@@ -231,7 +231,7 @@ run(const struct ctl *ctl, int argc, char **argv)
 	return run_command(ctl, argc, argv);
 }
 
-/* Arguments -------------------------------------------------------------------------*/
+/* Arguments ---------------------------------------------------------------*/
 
 struct options {
 	const char *conf;

@@ -27,7 +27,7 @@ parse_target(struct str rest, struct str *name_r, unsigned *version_r)
 	return !str_is_empty(*name_r);
 }
 
-/* /api/ -----------------------------------------------------------------------*/
+/* /api/ -------------------------------------------------------------------*/
 
 static void
 api_headers(struct http_req *r)
@@ -150,7 +150,7 @@ on_api(struct http_req *r)
 	}
 }
 
-/* /ctl/ -----------------------------------------------------------------------*/
+/* /ctl/ -------------------------------------------------------------------*/
 
 static bool
 wants_json(const struct http_req *r)

@@ -30,7 +30,8 @@ struct unix_socket {
 };
 
 /*
- * The address of a name in a folder. The path of a deep folder does not fit in one;
+ * The address of a name in a folder. The path of a deep folder does not fit in
+ * one;
  * then it goes by the open folder, where the system shows those as files.
  */
 static int

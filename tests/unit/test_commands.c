@@ -60,7 +60,7 @@ type_of(const char *text)
 	return t;
 }
 
-/* Types -----------------------------------------------------------------------*/
+/* Types -------------------------------------------------------------------*/
 
 static const struct {
 	const char *text, *again; /* NULL: it is not a type */
@@ -102,7 +102,7 @@ test_types(void **state)
 	}
 }
 
-/* Values that callers send ------------------------------------------------------*/
+/* Values that callers send ------------------------------------------------*/
 
 static const struct {
 	const char *type, *json, *value; /* NULL: refused */
@@ -195,7 +195,7 @@ test_values_of_text(void **state)
 	}
 }
 
-/* Results -----------------------------------------------------------------------*/
+/* Results -----------------------------------------------------------------*/
 
 static const struct {
 	const char *type, *value, *json, *text;
@@ -245,7 +245,7 @@ test_results(void **state)
 	}
 }
 
-/* A registry of our own -----------------------------------------------------------*/
+/* A registry of our own ---------------------------------------------------*/
 
 static struct cmd *held; /* the command that answers when it is told to */
 
@@ -394,7 +394,7 @@ static const struct command rows[] = {
 	COMMANDS_END,
 };
 
-/* Calls: what comes of them, both ways ----------------------------------------------*/
+/* Calls: what comes of them, both ways ------------------------------------*/
 
 static const struct {
 	const char *name;
@@ -573,7 +573,7 @@ test_removal_waits(void **state)
 	commands_add(NULL, rows);
 }
 
-/* Help ----------------------------------------------------------------------------*/
+/* Help --------------------------------------------------------------------*/
 
 static const struct {
 	const char *words;
