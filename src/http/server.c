@@ -13,7 +13,6 @@
 
 #include <libwebsockets.h>
 #include <stdio.h>
-#include <unistd.h>
 
 #define CONNECTIONS_MAX 256
 #define HEADERS_MAX 4096
@@ -53,7 +52,6 @@ static struct {
 	struct lws_context *context;
 	struct lws_vhost *vhost;
 	struct unix_socket *socket;
-	struct timer end;
 	bool is_up;
 } http;
 
@@ -502,38 +500,21 @@ on_open(void *arg)
 		unix_socket_start(http.socket, on_accepted, NULL);
 }
 
-/*
- * On a loop that is not its own, libwebsockets frees the context only when it
- * is told to destroy it again, after the loop has closed its handles.
- */
-static void
-on_end(struct timer *t)
-{
-	lws_context_destroy(http.context);
-	http.context = NULL;
-}
-
 static void
 on_close(void *arg)
 {
 	if (loop_index(loop_self()) != 0)
 		return;
 	unix_socket_close(&http.socket);
+	if (http.context != NULL)
+		lws_context_destroy(http.context);
 	http.vhost = NULL;
 	http.is_up = false;
-	if (http.context == NULL)
-		return;
-	lws_context_destroy(http.context);
-	timer_start(&http.end, 1, on_end);
 }
 
 static void
-on_look(void *arg)
+on_turn(void *arg)
 {
-	bool *is_open = (bool *)arg;
-
-	if (loop_index(loop_self()) == 0)
-		*is_open = http.context != NULL;
 }
 
 int
@@ -552,14 +533,20 @@ http_open(struct arena *a, const char *path, const char **why_r)
 	return ERR_ABSENT;
 }
 
+/*
+ * On a loop that is not its own, libwebsockets begins to end, and frees its
+ * context when it is called again after its handles were closed, which takes
+ * turns of the loop. It sets http.context to NULL then.
+ */
 void
 http_close(void)
 {
-	bool is_open = true;
-
-	loops_call(on_close, NULL);
-	while (is_open) {
-		usleep(500);
-		loops_call(on_look, &is_open);
+	for (int i = 0; i < END_ROUNDS; i++) {
+		loops_call(on_close, NULL);
+		for (int turn = 0; turn < END_TURNS; turn++)
+			loops_call(on_turn, NULL);
+		if (http.context == NULL)
+			return;
 	}
+	log_info(&log_http, "libwebsockets did not end");
 }
