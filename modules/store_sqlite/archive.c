@@ -312,6 +312,35 @@ clear(struct db *db, const struct store_change *c)
 	return clear_with(db, key, c->item.with);
 }
 
+/* ---- owners ------------------------------------------------------------ */
+
+/* In order, those that have not been cleared. */
+static int
+owners(struct db *db, struct store_req *req)
+{
+	sqlite3_stmt *st =
+	    db_prepare(db, "SELECT owner FROM archive_owner WHERE owner > ?1"
+			   " ORDER BY owner LIMIT ?2");
+	size_t cap = 0;
+	int ret;
+
+	bind_text(st, 1, str_is_none(req->key) ? STR("") : req->key);
+	if (st != NULL)
+		sqlite3_bind_int64(st, 2, limit_of(req->limit));
+	while ((ret = db_step(db, st)) > 0) {
+		req->names = array_room(req->arena, req->names, req->item_count,
+		    &cap, sizeof(*req->names));
+		req->names[req->item_count++] = column_text(req->arena, st, 0);
+	}
+	return ret;
+}
+
+void
+archive_owners(struct db *db, struct store_req *req)
+{
+	req->err = owners(db, req);
+}
+
 int
 archive_apply(struct db *db, const struct store_change *c)
 {

@@ -172,6 +172,8 @@ sql_from(const struct query *q)
 		       " ON a.seq = archive_fts.rowid";
 	if (q->req->filter.id_count > 0)
 		return "archive a INDEXED BY archive_id";
+	if (!str_is_empty(q->req->filter.origin_id))
+		return "archive a INDEXED BY archive_origin";
 	if (!str_is_none(q->bare))
 		return "archive a INDEXED BY archive_with";
 	if (q->req->filter.has_media)
@@ -188,6 +190,7 @@ enum {
 	P_RESOURCE,
 	P_MATCH,
 	P_LIMIT,
+	P_ORIGIN,
 	P_IDS,
 };
 
@@ -215,11 +218,13 @@ sql_make(const struct query *q, const char *what, const char *order)
 
 	return arena_printf(a,
 	    "SELECT %s FROM %s WHERE %sa.owner = ?1 AND a.id BETWEEN ?2 AND"
-	    " ?3%s%s%s%s%s",
+	    " ?3%s%s%s%s%s%s",
 	    what, sql_from(q),
 	    str_is_none(q->match) ? "" : "archive_fts MATCH ?6 AND ",
 	    str_is_none(q->bare) ? "" : " AND a.with_bare = ?4",
 	    str_is_none(q->resource) ? "" : " AND a.with_resource = ?5",
+	    str_is_empty(q->req->filter.origin_id) ? ""
+						   : " AND a.origin_id = ?8",
 	    q->req->filter.has_media ? " AND a.media_url IS NOT NULL" : "",
 	    sql_ids(q, a), order);
 }
@@ -258,6 +263,8 @@ query_bind(const struct query *q, sqlite3_stmt *st, const struct range *r)
 		bind_text(st, P_RESOURCE, q->resource);
 	if (!str_is_none(q->match))
 		bind_text(st, P_MATCH, q->match);
+	if (!str_is_empty(q->req->filter.origin_id))
+		bind_text(st, P_ORIGIN, q->req->filter.origin_id);
 	for (size_t i = 0; i < q->req->filter.id_count; i++)
 		bind_id(st, P_IDS + (int)i, &q->ids[i]);
 }

@@ -132,22 +132,20 @@ count(struct db *db, struct store_req *req)
 	return err;
 }
 
-/* One seek for each owner, however many keys it has. */
+/* One seek for each name, however many rows have it. */
 static int
-owners(struct db *db, struct store_req *req)
+names(struct db *db, struct store_req *req, const char *first, const char *next)
 {
 	struct str last = req->key;
 	size_t cap = 0;
 
 	while (req->item_count < req->limit) {
-		sqlite3_stmt *st = db_prepare(
-		    db, str_is_none(last)
-			    ? "SELECT min(owner) FROM kv WHERE store = ?1"
-			    : "SELECT min(owner) FROM kv"
-			      " WHERE store = ?1 AND owner > ?2");
+		sqlite3_stmt *st =
+		    db_prepare(db, str_is_none(last) ? first : next);
 		int ret;
 
-		bind_text(st, 1, req->store);
+		if (!str_is_empty(req->store))
+			bind_text(st, 1, req->store);
 		if (!str_is_none(last))
 			bind_text(st, 2, last);
 		ret = db_step(db, st);
@@ -164,6 +162,27 @@ owners(struct db *db, struct store_req *req)
 	return 0;
 }
 
+static int
+owners(struct db *db, struct store_req *req)
+{
+	return names(db, req, "SELECT min(owner) FROM kv WHERE store = ?1",
+	    "SELECT min(owner) FROM kv WHERE store = ?1 AND owner > ?2");
+}
+
+static int
+stores(struct db *db, struct store_req *req)
+{
+	return names(db, req, "SELECT min(store) FROM kv",
+	    "SELECT min(store) FROM kv WHERE store > ?2");
+}
+
+static int
+hosts(struct db *db, struct store_req *req)
+{
+	return names(db, req, "SELECT min(host) FROM account",
+	    "SELECT min(host) FROM account WHERE host > ?2");
+}
+
 void
 kv_read(struct db *db, struct store_req *req)
 {
@@ -176,6 +195,12 @@ kv_read(struct db *db, struct store_req *req)
 		break;
 	case STORE_KV_COUNT:
 		req->err = count(db, req);
+		break;
+	case STORE_STORES:
+		req->err = stores(db, req);
+		break;
+	case STORE_HOSTS:
+		req->err = hosts(db, req);
 		break;
 	default:
 		req->err = owners(db, req);

@@ -35,7 +35,12 @@ req_read(struct db *db, struct store_req *req)
 	case STORE_KV_LIST:
 	case STORE_KV_COUNT:
 	case STORE_KV_OWNERS:
+	case STORE_STORES:
+	case STORE_HOSTS:
 		kv_read(db, req);
+		break;
+	case STORE_ARCHIVE_OWNERS:
+		archive_owners(db, req);
 		break;
 	default:
 		archive_read(db, req);

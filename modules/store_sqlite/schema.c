@@ -96,7 +96,13 @@ static const char search[] =
     " one INTEGER PRIMARY KEY CHECK(one = 1), high INTEGER NOT NULL);"
     "INSERT INTO archive_index VALUES(1, 0);";
 
-static const char *const steps[] = { accounts_and_values, archive, search };
+/* A message by the id that its sender gave it, to retract it. */
+static const char origin[] =
+    "CREATE INDEX archive_origin ON archive(owner, origin_id, id)"
+    " WHERE origin_id IS NOT NULL;";
+
+static const char *const steps[] = { accounts_and_values, archive, search,
+	origin };
 
 _Static_assert(ARRAY_LEN(steps) == SCHEMA_VERSION, "one step a version");
 

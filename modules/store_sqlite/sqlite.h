@@ -74,7 +74,7 @@ void *array_room(
     struct arena *a, void *array, size_t count, size_t *cap, size_t size);
 
 /* Makes or brings up to date the tables. */
-#define SCHEMA_VERSION 3
+#define SCHEMA_VERSION 4
 int schema_migrate(sqlite3 *h, int to, struct arena *a, const char **why_r);
 
 /* ---- what requests do -------------------------------------------------- */
@@ -91,6 +91,8 @@ int kv_apply(struct db *db, const struct store_change *c);
 
 #define ARCHIVE_IDS_MAX 4096
 
+/* STORE_ARCHIVE_OWNERS. */
+void archive_owners(struct db *db, struct store_req *req);
 void archive_read(struct db *db, struct store_req *req);
 int archive_apply(struct db *db, const struct store_change *c);
 /* Reads the state that struct db keeps for the writer. */

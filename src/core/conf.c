@@ -233,10 +233,11 @@ database_read(struct conf *conf, struct problems *p)
 	const char *module;
 
 	section_read(conf, p, "database", conf_database_options, &db);
-	conf->database.driver = db.driver.p;
+	conf->database.driver =
+	    str_is(db.driver, "postgresql") ? "pg" : db.driver.p;
 	conf->database.path = text_or_null(db.path);
 	conf->database.dsn = text_or_null(db.dsn);
-	module = arena_printf(conf->arena, "store_%s", db.driver.p);
+	module = arena_printf(conf->arena, "store_%s", conf->database.driver);
 	if (!modules_has(module)) {
 		const struct tree *t = tree_get(conf->tree, "database");
 		const struct tree *d = tree_get(t, "driver");

@@ -24,6 +24,14 @@ enum store_op {
 	STORE_ARCHIVE_COUNT,
 	STORE_ARCHIVE_EXPIRE, /* a write in a request of its own */
 	STORE_WRITE,
+	/*
+	 * For copying a whole store: in order, after `key` (or none), at most
+	 * `limit` names. Hosts that have accounts, names of keyed stores,
+	 * owners that have an archive.
+	 */
+	STORE_HOSTS,
+	STORE_STORES,
+	STORE_ARCHIVE_OWNERS,
 };
 
 enum store_change_op {
@@ -71,6 +79,9 @@ struct store_req {
 	struct account_row *row;
 	struct archive_page page;
 
+	/* Instead of `cb`, on the loop that asked, for requests of one's own. */
+	void (*answered)(struct store_req *req);
+
 	/* Of the front; not the backend's business. */
 	struct store_line *line;
 	size_t *counter; /* of the line, that counts it */
@@ -115,6 +126,9 @@ struct store_backend {
 /* Called by a backend's module when it is loaded and unloaded. */
 API void store_register(const struct store_backend *backend);
 API void store_unregister(const struct store_backend *backend);
+
+/* For the main program: a registered backend, or NULL. */
+const struct store_backend *store_backend_find(const char *name);
 
 /* Hands the request back to who asked. */
 API void store_answer(struct store_req *req);

@@ -127,6 +127,7 @@ filter_copy(struct arena *a, struct archive_filter *to,
 	to->after_id = copy(a, from->after_id);
 	to->before_id = copy(a, from->before_id);
 	to->text = copy(a, from->text);
+	to->origin_id = copy(a, from->origin_id);
 	to->page_after = copy(a, from->page_after);
 	to->page_before = copy(a, from->page_before);
 	if (from->id_count == 0)

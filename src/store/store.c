@@ -75,8 +75,8 @@ store_unregister(const struct store_backend *b)
 	}
 }
 
-static const struct store_backend *
-backend_find(const char *name)
+const struct store_backend *
+store_backend_find(const char *name)
 {
 	for (size_t i = 0; i < BACKENDS_MAX; i++) {
 		if (backends[i] != NULL && strcmp(backends[i]->name, name) == 0)
@@ -89,7 +89,7 @@ int
 store_open(struct arena *a, const char *driver,
     const struct store_config *config, const char **why_r)
 {
-	const struct store_backend *b = backend_find(driver);
+	const struct store_backend *b = store_backend_find(driver);
 	int err;
 
 	must(backend == NULL);
@@ -263,6 +263,9 @@ req_call_back(struct store_req *req)
 		break;
 	case STORE_ACCOUNT_LIST:
 	case STORE_KV_OWNERS:
+	case STORE_HOSTS:
+	case STORE_STORES:
+	case STORE_ARCHIVE_OWNERS:
 		req->cb.names(
 		    req->ctx, err, req->names, err == 0 ? req->item_count : 0);
 		break;
@@ -296,6 +299,10 @@ on_answer(void *msg)
 	struct arena *a = req->arena;
 	struct desk *desk;
 
+	if (req->answered != NULL) {
+		req->answered(req);
+		return;
+	}
 	/* Answered while the store was being closed: see store_close(). */
 	if (atomic_load(&is_closing)) {
 		arena_free(&a);

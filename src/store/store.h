@@ -109,7 +109,8 @@ struct archive_filter {
 	struct str after_id, before_id; /* outside bounds (exclusive) */
 	const struct str *ids;		/* exactly these */
 	size_t id_count;
-	struct str text; /* full text search */
+	struct str text;      /* full text search */
+	struct str origin_id; /* the sender's id (XEP-0424) */
 	bool has_media;
 	struct str page_after;	/* RSM <after/>: ERR_ABSENT if unknown */
 	struct str page_before; /* RSM <before/>: likewise */

@@ -179,6 +179,8 @@ model_matches(size_t i, const struct archive_filter *f)
 	       (str_is_empty(f->after_id) || str_cmp(m->id, f->after_id) > 0) &&
 	       (str_is_empty(f->before_id) ||
 		   str_cmp(m->id, f->before_id) < 0) &&
+	       (str_is_empty(f->origin_id) ||
+		   str_eq(m->origin_id, f->origin_id)) &&
 	       (!f->has_media || !str_is_none(m->media_url)) &&
 	       (str_is_empty(f->text) ||
 		   (!str_is_none(m->body) && str_eq(m->body, f->text)));
@@ -303,6 +305,8 @@ filter_random(struct str *ids)
 		f.has_media = true;
 	if (rnd(5) == 0)
 		f.text = STR("love");
+	if (rnd(8) == 0)
+		f.origin_id = str_printf(rig.a, "o%zu", k);
 	if (rnd(6) == 0) {
 		f.ids = ids;
 		f.id_count = 1 + rnd(40);
