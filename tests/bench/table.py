@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: MIT
+"""Figures of a run as a table: one column for each server, and how rookeryd
+compares with the best of the others."""
+
+import json
+import statistics
+import sys
+
+# What is shown: name, work, member, factor, digits, the goal if there is one.
+FIGURES = [
+    ("listening after, s", "start", "seconds", 1, 2, 0.3),
+    ("RSS then, MiB", "start", "rss_kb", 1 / 1024, 1, 15),
+    ("logins/s, plain", "login", "per_s", 1, 0, None),
+    ("server CPU per login, plain, ms", "login", "server_us", 1e-3, 3, 0.11),
+    ("memory per idle session, plain, KB", "login", "session_pss", 1e-3, 1,
+     5),
+    ("logins/s, TLS 1.3", "login-tls", "per_s", 1, 0, None),
+    ("server CPU per login, TLS 1.3, ms", "login-tls", "server_us", 1e-3, 3,
+     0.46),
+    ("memory per idle session, TLS 1.3, KB", "login-tls", "session_pss", 1e-3,
+     1, 18),
+    ("messages/s, plain", "chat", "per_s", 1, 0, None),
+    ("server CPU per message, plain, us", "chat", "server_us", 1, 1, 12),
+    ("messages/s, TLS 1.3", "chat-tls", "per_s", 1, 0, None),
+    ("server CPU per message, TLS 1.3, us", "chat-tls", "server_us", 1, 1,
+     15),
+    ("latency at 2,000/s, p50, ms", "latency", "p50_ms", 1, 2, 0.15),
+    ("latency at 2,000/s, p99, ms", "latency", "p99_ms", 1, 2, 0.6),
+    ("CPU per message, 50 pairs of 100 sessions, us", "scale-100",
+     "server_us", 1, 1, None),
+    ("the same pairs among 18,000 sessions, us", "scale-idle", "server_us", 1,
+     1, None),
+    ("9,000 pairs of 18,000 sessions, us", "scale-all", "server_us", 1, 1,
+     None),
+    ("CPU per directed presence, us", "presence", "server_us", 1, 1, None),
+    ("CPU per copy in a room of 50, us", "muc", "server_us", 1, 1, None),
+]
+MORE_IS_BETTER = {"per_s"}
+OURS = "rookeryd"
+
+
+def median(rows, server, work, member, factor):
+    values = [row[member] for row in rows if row["server"] == server and
+              row.get("work") == work and member in row]
+    return statistics.median(values) * factor if values else None
+
+
+def ratio(ours, others, member):
+    """How many times better than the best of the others."""
+    others = [value for value in others if value is not None]
+    if ours is None or not others:
+        return ""
+    if member in MORE_IS_BETTER:
+        return f"{ours / max(others):.1f}" if max(others) else ""
+    return f"{min(others) / ours:.1f}" if ours else ""
+
+
+def text(value, digits):
+    return "" if value is None else f"{value:,.{digits}f}"
+
+
+def row_of(rows, names, figure):
+    name, work, member, factor, digits, goal = figure
+    values = {s: median(rows, s, work, member, factor) for s in names}
+    if all(value is None for value in values.values()):
+        return None
+    others = [value for s, value in values.items() if s != OURS]
+    cells = [name] + [text(values[s], digits) for s in names] + [
+        ratio(values.get(OURS), others, member),
+        "" if goal is None else f"{goal:g}"]
+    return "| " + " | ".join(cells) + " |"
+
+
+def faults(rows):
+    """What may not happen: messages that were lost, doubled or refused."""
+    for row in rows:
+        for member in ("lost", "errors", "reordered", "dropped"):
+            if row.get(member):
+                yield (f"{row['server']}, {row.get('work')}: "
+                       f"{row[member]:.0f} {member}")
+
+
+def strangers(rows):
+    """What others used of the machine, which spoils figures of time."""
+    values = [row["other_cores"] for row in rows if "other_cores" in row]
+    return max(values, default=0)
+
+
+def limits(rows):
+    seen = {}
+    for row in rows:
+        if row.get("mode") == "limit":
+            seen.setdefault((row["what"], row["unit"]), []).append(
+                row["value"])
+    for (what, unit), values in seen.items():
+        yield f"| {what} | {statistics.median(values):,.4g} {unit} |"
+
+
+def markdown(rows):
+    versions = {row["server"]: row["version"] for row in rows
+                if "version" in row}
+    names = sorted(versions, key=lambda name: (name != OURS, name))
+    lines = []
+    if names:
+        titles = [f"{name} {versions[name]}" for name in names]
+        lines += ["| | " + " | ".join(titles) + " | times better | goal |",
+                  "|---" * (len(names) + 3) + "|"]
+        lines += [line for line in (row_of(rows, names, figure)
+                                    for figure in FIGURES) if line]
+    parts = list(limits(rows))
+    if parts:
+        lines += ["", "| what its parts cost at least | |", "|---|---|"]
+        lines += parts
+    lines += ["", f"Others used up to {strangers(rows):.2f} cores meanwhile."]
+    lines += list(faults(rows)) or ["Nothing was lost, reordered or refused."]
+    return "\n".join(lines)
+
+
+def main():
+    rows = []
+    for path in sys.argv[1:]:
+        with open(path, encoding="ascii") as f:
+            rows += [json.loads(line) for line in f if line.strip()]
+    print(markdown(rows))
+
+
+if __name__ == "__main__":
+    main()
