@@ -53,11 +53,15 @@ self_signed_load(struct arena *a, const struct conf *conf,
 	    arena_printf(a, "%s/self-signed.pem", conf->data_dir);
 	struct str *names = (struct str *)arena_alloc(
 	    a, (conf->host_count + 1) * sizeof(*names));
+	int err;
 
 	for (size_t i = 0; i < conf->host_count; i++)
 		names[i] = conf->hosts[i].name;
-	return tls_certs_self_signed(
+	err = tls_certs_self_signed(
 	    a, path, names, conf->host_count, certs_r, why_r);
+	if (err == 0)
+		privilege_give_path(path);
+	return err;
 }
 
 int

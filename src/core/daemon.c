@@ -30,6 +30,8 @@
 /* How often modules that are on their way out are looked at. */
 #define SETTLE_LOOK_MS 100
 
+enum { END_NOT, END_STOP, END_RESTART };
+
 const struct log_ctx log_daemon = { .source = "daemon" };
 struct conf *daemon_conf;
 
@@ -40,7 +42,7 @@ static struct {
 	const char *socket;
 	int signals; /* a signalfd */
 	uint64_t ready;
-	int end; /* atomic: 1 stop, 2 restart */
+	int end; /* atomic; one of END_... */
 } d = { .signals = -1 };
 
 /* ---- for commands ---- */
@@ -58,7 +60,7 @@ daemon_stop(void)
 void
 daemon_restart(void)
 {
-	__atomic_store_n(&d.end, 2, __ATOMIC_RELAXED);
+	__atomic_store_n(&d.end, END_RESTART, __ATOMIC_RELAXED);
 	main_wake();
 }
 
@@ -167,6 +169,8 @@ data_start(const char **why_r)
 		err = datadir_secret(d.arena, dir, &secret, why_r);
 	if (err < 0)
 		return err;
+	if (daemon_conf->log.target[0] == '/')
+		privilege_give_path(daemon_conf->log.target);
 	hosts_init(daemon_conf, secret);
 	d.socket = arena_printf(d.arena, "%s/rookery.sock", dir);
 	return 0;
@@ -303,12 +307,44 @@ signals_run(void)
 		on_signal(info.ssi_signo);
 }
 
+/* A server that runs is worth more than one that would not start again. */
+static bool
+restart_check(void)
+{
+	struct problems problems = { .arena = arena_new(0) };
+	struct conf *conf = NULL;
+	bool is_good =
+	    conf_load(daemon_conf->path, daemon_conf, &problems, &conf) == 0;
+
+	for (size_t i = 0; i < problems.count; i++)
+		log_error(&log_daemon, "%s", problem_line(&problems, i));
+	if (!is_good)
+		log_error(
+		    &log_daemon, "the configuration is wrong; no restart");
+	conf_free(&conf);
+	arena_free(&problems.arena);
+	return is_good;
+}
+
+static bool
+is_ending(void)
+{
+	int end = __atomic_load_n(&d.end, __ATOMIC_RELAXED);
+
+	if (end != END_RESTART || restart_check())
+		return end != END_NOT;
+	/* Unless it has been told to stop meanwhile. */
+	__atomic_compare_exchange_n(
+	    &d.end, &end, END_NOT, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED);
+	return false;
+}
+
 void
 daemon_run(void)
 {
 	bool is_settling = false;
 
-	while (__atomic_load_n(&d.end, __ATOMIC_RELAXED) == 0) {
+	while (!is_ending()) {
 		struct pollfd fds[] = {
 			{ .fd = d.signals, .events = POLLIN },
 			{ .fd = main_fd(), .events = POLLIN },
@@ -429,7 +465,7 @@ daemon_end(void)
 	certs_drop();
 	hosts_fini();
 	datadir_close();
-	if (__atomic_load_n(&d.end, __ATOMIC_RELAXED) == 2) {
+	if (__atomic_load_n(&d.end, __ATOMIC_RELAXED) == END_RESTART) {
 		restart();
 		status = 1;
 	} else {

@@ -24,8 +24,9 @@ int datadir_secret(struct arena *a, const char *path, struct str *secret_r,
 
 /* Looks the user up; NULL, or not being root: none to become. */
 int privilege_find(struct arena *a, const char *user, const char **why_r);
-/* Gives a file or folder to that user. */
-int privilege_give(int fd);
+/* Gives a file or folder to that user, as far as there is one. */
+void privilege_give(int fd);
+void privilege_give_path(const char *path);
 /* Becomes that user for good. */
 int privilege_drop(struct arena *a, const char **why_r);
 /* As many descriptors as are allowed. */

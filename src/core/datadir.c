@@ -36,7 +36,7 @@ folder_make(struct arena *a, const char *path, const char **why_r)
 	if (fd < 0)
 		return fail(a, path, "cannot open data_dir", why_r);
 	if (fstat(fd, &st) == 0 && st.st_uid == geteuid())
-		(void)privilege_give(fd);
+		privilege_give(fd);
 	close(fd);
 	return 0;
 }
@@ -71,7 +71,7 @@ datadir_open(struct arena *a, const char *path, const char **why_r)
 		lock_fd = -1;
 		return ERR_EXISTS;
 	}
-	(void)privilege_give(lock_fd);
+	privilege_give(lock_fd);
 	lock_sign();
 	return 0;
 }
@@ -100,7 +100,7 @@ secret_make(
 	is_written =
 	    write(fd, bytes, SECRET_LEN) == SECRET_LEN && fsync(fd) == 0;
 	if (is_written)
-		(void)privilege_give(fd);
+		privilege_give(fd);
 	close(fd);
 	if (!is_written || rename(made, path) < 0)
 		return fail(a, path, "cannot write", why_r);

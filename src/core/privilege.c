@@ -4,6 +4,7 @@
 #include "base/err.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <grp.h>
 #include <pwd.h>
 #include <sys/resource.h>
@@ -37,12 +38,24 @@ privilege_find(struct arena *a, const char *user, const char **why_r)
 	return 0;
 }
 
-int
+void
 privilege_give(int fd)
 {
-	if (!become.is_set)
-		return 0;
-	return fchown(fd, become.uid, become.gid) < 0 ? -errno : 0;
+	if (become.is_set && fchown(fd, become.uid, become.gid) < 0)
+		log_notice(&log_daemon, "cannot give a file to %s: %s",
+		    become.name, err_text(-errno));
+}
+
+void
+privilege_give_path(const char *path)
+{
+	int fd =
+	    become.is_set ? open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW) : -1;
+
+	if (fd < 0)
+		return;
+	privilege_give(fd);
+	close(fd);
 }
 
 int

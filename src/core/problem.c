@@ -7,6 +7,8 @@
 
 #define NAME_MAX_COMPARED 64
 #define NAMES_LISTED 12
+/* Edits at most, and no more than half of the name. */
+#define NEAR 3
 
 static bool
 is_known(const struct problems *p, unsigned line, const char *text)
@@ -96,7 +98,7 @@ edit_distance(struct str a, struct str b)
 const char *
 name_nearest(struct str name, const char *const *names)
 {
-	size_t best = MAX(name.n / 3, (size_t)1) + 1;
+	size_t best = MIN((name.n + 1) / 2, (size_t)NEAR) + 1;
 	const char *nearest = NULL;
 
 	if (name.n > NAME_MAX_COMPARED)

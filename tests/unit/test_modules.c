@@ -244,6 +244,11 @@ on_stop_worker(void *arg)
 	modules_stop_worker();
 }
 
+static void
+on_nothing(void *arg)
+{
+}
+
 static int
 setup(void **state)
 {
@@ -262,6 +267,7 @@ setup(void **state)
 	if (modules_load(scratch, conf, &why) < 0)
 		fail_msg("%s", why);
 	loops_run(on_started);
+	loops_call(on_nothing, NULL); /* has started everywhere */
 	return 0;
 }
 
