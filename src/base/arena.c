@@ -93,21 +93,32 @@ arena_start(struct arena *a, struct chunk *first)
 	POISON(a->pos, (size_t)(a->end - a->pos));
 }
 
+static struct arena *
+arena_in(struct chunk *c)
+{
+	struct arena *a = (struct arena *)(void *)c->data;
+
+	arena_start(a, c);
+	return a;
+}
+
+/* What a chunk needs besides. */
+#define EXTRA (sizeof(struct chunk) + sizeof(struct arena) + ALIGN)
+
 struct arena *
 arena_new(size_t hint)
 {
-	size_t extra = sizeof(struct chunk) + sizeof(struct arena) + ALIGN;
-	size_t size = CHUNK_FIRST;
-	struct chunk *c;
-	struct arena *a;
-
 	must(hint < SIZE_MAX / 2);
-	if (hint > CHUNK_FIRST - extra)
-		size = hint + extra;
-	c = chunk_new(size);
-	a = (struct arena *)(void *)c->data;
-	arena_start(a, c);
-	return a;
+	if (hint > CHUNK_FIRST - EXTRA)
+		return arena_in(chunk_new(hint + EXTRA));
+	return arena_in(chunk_new(CHUNK_FIRST));
+}
+
+struct arena *
+arena_new_small(size_t size)
+{
+	must(size < SIZE_MAX / 2);
+	return arena_in(chunk_new(size + EXTRA));
 }
 
 void

@@ -19,6 +19,8 @@ struct arena;
 
 /* `hint`: bytes expected, 0 for the usual chunk (2 KiB). */
 API struct arena *arena_new(size_t hint);
+/* One with room for `size` bytes and no more at first: for what is kept. */
+API struct arena *arena_new_small(size_t size);
 /* Frees all that was allocated and clears the pointer; NULL is fine. */
 API void arena_free(struct arena **a);
 /* Empties the arena and keeps its first chunk. */

@@ -8,6 +8,7 @@
 #include "core/journey.h"
 #include "core/roster_impl.h"
 #include "core/router.h"
+#include "core/stanza_impl.h"
 #include "store/store.h"
 
 /* Addresses that a session may send its presence to directly: rooms, say. */
@@ -251,21 +252,19 @@ available(struct session *s, struct stanza *st)
 {
 	bool is_first = s->presence == NULL;
 	bool was_willing = !is_first && s->priority >= 0;
-	struct stanza *own;
 
 	if (presence_priority(st->root, &s->priority) < 0) {
 		stanza_refuse(st, EL_BAD_REQUEST);
 		return;
 	}
 	hook_presence(s, st->root);
-	own = stanza_copy(st);
 	stanza_free(&s->presence);
-	s->presence = st;
+	s->presence = stanza_compact(st);
+	receipt_done(&s->presence->receipt);
 	s->had_initial = true;
 	fan_to_contacts(s->account, st, ROSTER_FROM);
-	receipt_done(&st->receipt);
 	/* Each thing that is sent to the session may end it. */
-	send_to_own(s->account, own);
+	send_to_own(s->account, st);
 	if (is_first && !s->is_closing)
 		begin(s);
 	/* What waits for a session that wants messages can come now. */

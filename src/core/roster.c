@@ -133,8 +133,9 @@ roster_free(struct roster **r)
 	for (size_t i = 0; (e = map_next(&(*r)->map, &i)) != NULL;)
 		xfree(e);
 	map_fini(&(*r)->map);
-	for (size_t i = 0; i < ROSTER_LOG; i++)
+	for (size_t i = 0; (*r)->log != NULL && i < ROSTER_LOG; i++)
 		str_free(&(*r)->log[i]);
+	xfree((*r)->log);
 	xfree(*r);
 	*r = NULL;
 }

@@ -64,8 +64,11 @@ roster_version(struct arena *a, const struct roster *r, uint64_t version)
 static void
 log_change(struct roster *r, struct str jid)
 {
-	struct str *slot = &r->log[r->version % ROSTER_LOG];
+	struct str *slot;
 
+	if (r->log == NULL)
+		r->log = xzalloc(ROSTER_LOG * sizeof(*r->log));
+	slot = &r->log[r->version % ROSTER_LOG];
 	str_free(slot);
 	*slot = str_heap(jid);
 	if (r->version - r->log_first >= ROSTER_LOG)

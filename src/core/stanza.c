@@ -250,10 +250,9 @@ copy_address(const struct stanza *to, attr_t name, const struct jid *jid)
 	return jid_moved(jid, text.p);
 }
 
-struct stanza *
-stanza_copy(const struct stanza *st)
+static struct stanza *
+copy_into(struct arena *a, const struct stanza *st)
 {
-	struct arena *a = arena_new(0);
 	struct stanza *to = arena_new_of(a, struct stanza);
 
 	*to = *st;
@@ -267,6 +266,24 @@ stanza_copy(const struct stanza *st)
 	to->chosen = NULL;
 	to->node = (struct list){ 0 };
 	to->stage = 0;
+	return to;
+}
+
+struct stanza *
+stanza_copy(const struct stanza *st)
+{
+	return copy_into(arena_new(0), st);
+}
+
+struct stanza *
+stanza_compact(const struct stanza *st)
+{
+	struct stanza *copy = stanza_copy(st), *to;
+
+	/* The same once more takes the same room, but for alignment. */
+	to = copy_into(
+	    arena_new_small(arena_used(copy->arena) + sizeof(void *)), st);
+	stanza_free(&copy);
 	return to;
 }
 

@@ -9,4 +9,7 @@
 int stanza_of_session(struct elem *root, const struct jid *from,
     struct stanza **st_r, enum qname *condition_r);
 
+/* A copy in an arena of just its size, for what is kept for long. */
+struct stanza *stanza_compact(const struct stanza *st);
+
 #endif
