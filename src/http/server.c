@@ -13,6 +13,7 @@
 
 #include <libwebsockets.h>
 #include <stdio.h>
+#include <uv.h>
 
 #define CONNECTIONS_MAX 256
 #define HEADERS_MAX 4096
@@ -24,7 +25,7 @@
 #define CHUNK 16384
 #define ANSWER_HEADERS_MAX 8
 #define END_ROUNDS 10
-#define END_TURNS 3
+#define END_TURNS 1000
 
 struct http_req {
 	struct arena *arena; /* the request itself lives in it */
@@ -501,6 +502,12 @@ on_open(void *arg)
 }
 
 static void
+count_closing(uv_handle_t *handle, void *arg)
+{
+	*(unsigned *)arg += uv_is_closing(handle) != 0;
+}
+
+static void
 on_close(void *arg)
 {
 	if (loop_index(loop_self()) != 0)
@@ -512,9 +519,16 @@ on_close(void *arg)
 	http.is_up = false;
 }
 
+/* How many handles of the first loop are being closed. */
 static void
-on_turn(void *arg)
+on_look(void *arg)
 {
+	struct loop *l = loop_self();
+
+	if (loop_index(l) != 0)
+		return;
+	*(unsigned *)arg = 0;
+	uv_walk((uv_loop_t *)loop_uv(l), count_closing, arg);
 }
 
 int
@@ -535,18 +549,21 @@ http_open(struct arena *a, const char *path, const char **why_r)
 
 /*
  * On a loop that is not its own, libwebsockets begins to end, and frees its
- * context when it is called again after its handles were closed, which takes
- * turns of the loop. It sets http.context to NULL then.
+ * context (setting http.context to NULL) when it is called again. Its event
+ * library, which is unloaded then, must have no handle left that is closing.
  */
 void
 http_close(void)
 {
+	unsigned closing;
+
 	for (int i = 0; i < END_ROUNDS; i++) {
 		loops_call(on_close, NULL);
-		for (int turn = 0; turn < END_TURNS; turn++)
-			loops_call(on_turn, NULL);
 		if (http.context == NULL)
 			return;
+		closing = 1;
+		for (int turn = 0; turn < END_TURNS && closing > 0; turn++)
+			loops_call(on_look, &closing);
 	}
 	log_info(&log_http, "libwebsockets did not end");
 }
