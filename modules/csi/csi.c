@@ -11,7 +11,7 @@
 #define HELD_MAX 2000
 
 struct csi {
-	bool is_inactive;
+	bool is_inactive, is_flushing;
 	struct list held;   /* of struct held, in order */
 	struct map by_what; /* of struct held: what a newer one replaces */
 	unsigned count;
@@ -150,14 +150,14 @@ flush(struct session *s, struct csi *c)
 {
 	struct held *h;
 
-	s->is_filtered = false;
+	c->is_flushing = true;
 	while ((h = LIST_FIRST(&c->held, struct held, node)) != NULL) {
 		struct stanza *st = h->stanza;
 
 		held_free(c, h);
 		session_send(s, st);
 	}
-	s->is_filtered = c->is_inactive;
+	c->is_flushing = false;
 }
 
 static enum verdict
@@ -165,7 +165,7 @@ on_send(struct mod *m, struct session *s, struct stanza *st)
 {
 	struct csi *c = session_slot_peek(s, m);
 
-	if (c == NULL || !c->is_inactive)
+	if (c == NULL || !c->is_inactive || c->is_flushing)
 		return STANZA_PASS;
 	if (can_wait(st)) {
 		hold(c, st);
@@ -194,6 +194,10 @@ set_inactive(struct mod *m, struct session *s, bool is_inactive)
 {
 	struct csi *c = csi_of(m, s);
 
+	if (is_inactive && !c->is_inactive)
+		s->filters++;
+	else if (!is_inactive && c->is_inactive)
+		s->filters--;
 	c->is_inactive = is_inactive;
 	flush(s, c);
 }

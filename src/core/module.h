@@ -84,7 +84,7 @@ enum hook_point {
 
 	/*
 	 * (mod, session, stanza): a stanza is about to be written to the
-	 * client of a session that is_filtered (a module has set that).
+	 * client of a session for which `filters` is raised.
 	 * PASS: write it. DONE: the handler took it over. HELD is not
 	 * allowed.
 	 */

@@ -30,10 +30,10 @@ struct session {
 	void **slots;		 /* modules' state, by module index */
 	int8_t priority;	 /* of the available presence */
 	bool is_interested;	 /* has asked for the roster */
-	bool is_filtered;    /* HOOK_SESSION_SEND is run for what it is sent */
-	bool is_closing;     /* out of all look-ups already */
-	bool had_initial;    /* initial presence has been sent once */
-	bool is_overflowing; /* too much is queued: it will be detached */
+	uint8_t filters;	 /* how many want HOOK_SESSION_SEND for it */
+	bool is_closing;	 /* out of all look-ups already */
+	bool had_initial;	 /* initial presence has been sent once */
+	bool is_overflowing;	 /* too much is queued: it will be detached */
 	enum session_via via;
 	struct str lang;       /* xml:lang of its stream, or none */
 	struct list loop_node; /* in the loop's sessions */

@@ -162,7 +162,7 @@ session_send_now(struct session *s, struct stanza *st)
 		session_keep_unsent(s->account, st);
 		return;
 	}
-	if (s->is_filtered && hook_session_send(s, st) == STANZA_DONE)
+	if (s->filters > 0 && hook_session_send(s, st) == STANZA_DONE)
 		return;
 	if (st->is_resent && st->spool_key.n > 0)
 		p = spool_parcel(s->account, st->spool_key);
@@ -183,7 +183,7 @@ session_send_wire(struct session *s, struct wire *w, const struct stanza *st)
 {
 	struct receipt *r;
 
-	if (s->is_filtered || flush_holds(s, st) || st->is_resent ||
+	if (s->filters > 0 || flush_holds(s, st) || st->is_resent ||
 	    !session_takes(s)) {
 		session_send(s, stanza_copy(st));
 		return;
