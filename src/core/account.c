@@ -190,6 +190,19 @@ account_detach(struct account *acct)
 	acct->is_deleted = true;
 }
 
+/* Its holder may never come back. */
+static void
+lane_clear(struct lane *lane)
+{
+	struct stanza *st;
+
+	hold_end(&lane->hold);
+	while ((st = LIST_FIRST(&lane->waiting, struct stanza, node)) != NULL) {
+		list_del(&st->node);
+		stanza_free(&st);
+	}
+}
+
 void
 accounts_stop(void)
 {
@@ -198,9 +211,13 @@ accounts_stop(void)
 	timer_stop(&here.sweep);
 	for (size_t i = 0; (acct = map_next(&here.map, &i)) != NULL;) {
 		map_del(&here.map, acct->jid.bare);
+		lane_clear(&acct->in);
+		lane_clear(&acct->out);
 		account_free(acct);
 	}
 	map_fini(&here.map);
+	if (here.idle.next != NULL)
+		list_init(&here.idle);
 	here.idle_count = 0;
 }
 

@@ -100,14 +100,19 @@ presence_nobody(struct stanza *st)
 
 /* The rest --------------------------------------------------------------- */
 
-/* A contact that answers with errors gets no more broadcasts (4.4.2). */
+/*
+ * A contact that answers with errors gets no more broadcasts (4.4.2), until
+ * he is heard of again. Those that may pass do not count.
+ */
 static void
 note_errors(struct account *acct, const struct stanza *st)
 {
 	struct roster_entry *e = roster_entry(acct, st->from.bare);
+	const struct elem *error = elem_child(st->root, EL_ERROR);
 
 	if (e != NULL)
-		e->is_deaf = st->type == PRESENCE_ERROR;
+		e->is_deaf = st->type == PRESENCE_ERROR &&
+			     !elem_attr_is(error, AT_TYPE, "wait");
 }
 
 static void

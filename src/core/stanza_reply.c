@@ -53,8 +53,9 @@ error_answer(const struct stanza *st)
 	case STANZA_MESSAGE:
 		return st->type == MESSAGE_ERROR ? 0 : MESSAGE_ERROR;
 	case STANZA_PRESENCE:
-		if (st->type == PRESENCE_ERROR ||
-		    st->type == PRESENCE_UNAVAILABLE)
+		/* Probes are the server's own, and nobody waits for it. */
+		if (st->type &
+		    (PRESENCE_ERROR | PRESENCE_UNAVAILABLE | PRESENCE_PROBE))
 			return 0;
 		return PRESENCE_ERROR;
 	case STANZA_IQ:
