@@ -5,6 +5,8 @@
 #include "base/err.h"
 #include "net/tls.h"
 
+#include <glob.h>
+
 static struct tls_certs *installed;
 
 static bool
@@ -19,17 +21,51 @@ needs_tls(const struct conf *conf)
 	return false;
 }
 
-static int
-configured_load(struct arena *a, const struct conf *conf,
-    struct tls_certs **certs_r, const char **why_r)
+static const char **
+patterns_of(struct arena *a, const struct conf *conf)
 {
 	size_t count = conf->certificates.count;
 	const char **patterns =
 	    (const char **)arena_zalloc(a, (count + 1) * sizeof(*patterns));
-	int err;
 
 	for (size_t i = 0; i < count; i++)
 		patterns[i] = conf->certificates.item[i].p;
+	return patterns;
+}
+
+void
+certs_check(const struct conf *conf, struct problems *problems, bool load)
+{
+	size_t before = problems->count;
+	const char **patterns = patterns_of(problems->arena, conf);
+	struct tls_certs *certs = NULL;
+	const char *why;
+	glob_t found;
+
+	for (size_t i = 0; patterns[i] != NULL; i++) {
+		if (glob(patterns[i], 0, NULL, &found) != 0)
+			problem_add(problems,
+			    conf_item_line(conf, "certificates", i),
+			    "'certificates': there is no file '%s'",
+			    patterns[i]);
+		else
+			globfree(&found);
+	}
+	if (!load || patterns[0] == NULL || problems->count > before)
+		return;
+	if (tls_certs_load(problems->arena, patterns, NULL, &certs, &why) < 0)
+		problem_add(problems, conf_item_line(conf, "certificates", 0),
+		    "'certificates': %s", why);
+	tls_certs_unref(&certs);
+}
+
+static int
+configured_load(struct arena *a, const struct conf *conf,
+    struct tls_certs **certs_r, const char **why_r)
+{
+	const char **patterns = patterns_of(a, conf);
+	int err;
+
 	err = tls_certs_load(a, patterns, installed, certs_r, why_r);
 	if (err < 0)
 		return err;

@@ -67,9 +67,8 @@ line_of(const struct conf *conf, const char *key)
 	return t != NULL ? t->line : 0;
 }
 
-/* Where an item of a list at the top stands. */
-static unsigned
-item_line(const struct conf *conf, const char *key, size_t index)
+unsigned
+conf_item_line(const struct conf *conf, const char *key, size_t index)
 {
 	const struct tree *t = tree_get(conf->tree, key);
 
@@ -101,7 +100,7 @@ hosts_read(struct conf *conf, struct problems *p, const struct str_list *list)
 	conf->hosts = (struct host_conf *)arena_zalloc(
 	    conf->arena, (list->count + 1) * sizeof(*conf->hosts));
 	for (size_t i = 0; i < list->count; i++) {
-		unsigned line = item_line(conf, "hosts", i);
+		unsigned line = conf_item_line(conf, "hosts", i);
 		struct str name;
 
 		if (jid_prep_domain(conf->arena, list->item[i], &name) < 0)
@@ -127,7 +126,7 @@ admins_read(struct conf *conf, struct problems *p, const struct str_list *list)
 
 		if (jid_parse(conf->arena, list->item[i], &jid) < 0 ||
 		    str_is_none(jid.local) || !jid_is_bare(&jid))
-			problem_add(p, item_line(conf, "admins", i),
+			problem_add(p, conf_item_line(conf, "admins", i),
 			    "'" STR_FMT "' is not the address of an account, "
 			    "such as admin@example.org",
 			    STR_ARG(list->item[i]));

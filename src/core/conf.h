@@ -117,6 +117,8 @@ int conf_load(const char *path, const struct conf *running,
 int conf_parse(struct str text, const struct conf *running,
     struct problems *problems, struct conf **conf_r);
 void conf_free(struct conf **conf);
+/* The line of an item in a list at the top; 0 if it is not in the file. */
+unsigned conf_item_line(const struct conf *conf, const char *key, size_t index);
 /* ROOKERY_CONFIG_FILE if there is such a file, else NULL. */
 const char *conf_default_path(void);
 /* All of it as YAML, secrets masked, in the arena. */

@@ -5,6 +5,7 @@
 
 #include "base/buf.h"
 #include "core/daemon.h"
+#include "core/problem.h"
 
 extern const struct log_ctx log_daemon;
 
@@ -45,6 +46,8 @@ void notify_systemd(const char *state);
  */
 int certs_apply(struct arena *a, const struct conf *conf, const char **why_r);
 void certs_drop(void);
+/* Are there files at all for each pattern? `load`: and can they be used? */
+void certs_check(const struct conf *conf, struct problems *problems, bool load);
 
 /* ---- listen.c ---- */
 

@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <grp.h>
 #include <pwd.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -61,6 +62,8 @@ privilege_give_path(const char *path)
 int
 privilege_drop(struct arena *a, const char **why_r)
 {
+	/* Nothing that is started from here gets more than we have. */
+	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
 	if (!become.is_set)
 		return 0;
 	if (initgroups(become.name, become.gid) < 0 || setgid(become.gid) < 0 ||

@@ -91,6 +91,7 @@ conf_switch(struct arena *a, struct conf *conf, struct buf *notes)
 	daemon_conf = conf;
 	conf_use(conf);
 	loops_call(on_conf, conf);
+	log_debug(&log_daemon, "all workers have the new configuration");
 	modules_apply(a, conf, notes);
 	listeners_apply(a, conf, notes);
 	kept_note(conf, notes);
@@ -110,13 +111,18 @@ reload_now(struct buf *notes, int *err_r)
 
 	notify_systemd("RELOADING=1");
 	*err_r = conf_load(path, daemon_conf, &problems, &conf);
+	if (*err_r == 0)
+		certs_check(conf, &problems, false);
+	if (problems.count > 0)
+		*err_r = ERR_CONFIG;
 	for (size_t i = 0; i < problems.count; i++) {
 		log_error(&log_daemon, "%s", problem_line(&problems, i));
 		buf_printf(notes, "%s\n", problem_line(&problems, i));
 	}
 	if (*err_r < 0) {
-		log_error(&log_daemon,
+		log_notice(&log_daemon,
 		    "the configuration is wrong; nothing was changed");
+		conf_free(&conf);
 		buf_printf(notes, "nothing was changed\n");
 	} else {
 		conf_switch(a, conf, notes);
