@@ -143,6 +143,13 @@ evict(void)
 }
 
 void
+accounts_drop_idle(void)
+{
+	while (here.idle_count > 0)
+		evict();
+}
+
+void
 account_settle(struct account *acct)
 {
 	bool was_idle = list_is_linked(&acct->idle);

@@ -38,6 +38,8 @@ void account_detach(struct account *acct);
 bool account_is_available(const struct account *acct);
 /* Drops everything of the calling worker; when it ends. */
 void accounts_stop(void);
+/* Those of the calling worker that are only kept in case, for clear_cache. */
+void accounts_drop_idle(void);
 
 /* Sessions that are sent something at once. */
 enum choice {

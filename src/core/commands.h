@@ -9,6 +9,7 @@
 #include "base/buf.h"
 #include "core/command.h"
 #include "core/command_type.h"
+#include "xml/names.h"
 
 #include <stdio.h>
 
@@ -113,6 +114,7 @@ void commands_manual(FILE *out);
 
 extern const struct command commands_accounts[];
 extern const struct command commands_bans[];
+extern const struct command commands_kindly[];
 extern const struct command commands_logs[];
 extern const struct command commands_modules[];
 extern const struct command commands_presence[];
@@ -141,7 +143,12 @@ const char *command_node(void);
 struct account;
 void command_at_home(
     struct cmd *c, void (*found)(struct cmd *c, struct account *acct));
-/* Runs fn once, on the calling loop, when an answer of now is on its way. */
-void command_later(void (*fn)(void));
+/* Runs fn on the calling loop, in place of what was to run so before. */
+void command_after(uint64_t ms, void (*fn)(void));
+/*
+ * Closes the calling worker's sessions, of the host or (NULL) all, with a
+ * stream error; answers how many.
+ */
+size_t command_kick(const struct host *host, enum qname why, const char *text);
 
 #endif

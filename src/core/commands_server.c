@@ -3,7 +3,8 @@
 #include "base/err.h"
 #include "core/commands.h"
 #include "core/daemon.h"
-#include "core/module.h"
+#include "core/host.h"
+#include "core/session.h"
 #include "store/backend.h"
 
 #include <errno.h>
@@ -12,7 +13,6 @@
 
 /* An answer has this long to leave before the server does. */
 #define LEAVE_MS 200
-#define DELAY_MAX_S (24 * 3600)
 
 const char *
 command_node(void)
@@ -41,17 +41,11 @@ on_later(struct timer *t)
 	later.fn();
 }
 
-static void
-run_after(uint64_t ms, void (*fn)(void))
+void
+command_after(uint64_t ms, void (*fn)(void))
 {
 	later.fn = fn;
 	timer_start(&later.timer, ms, on_later);
-}
-
-void
-command_later(void (*fn)(void))
-{
-	run_after(LEAVE_MS, fn);
 }
 
 /* Life --------------------------------------------------------------------*/
@@ -69,14 +63,14 @@ static void
 run_stop(struct cmd *c)
 {
 	cmd_ok(c, NULL);
-	command_later(daemon_stop);
+	command_after(LEAVE_MS, daemon_stop);
 }
 
 static void
 run_restart(struct cmd *c)
 {
 	cmd_ok(c, NULL);
-	command_later(daemon_restart);
+	command_after(LEAVE_MS, daemon_restart);
 }
 
 static void
@@ -192,79 +186,6 @@ run_backup(struct cmd *c)
 	loop_work(make_backup, on_backup_made, file_job_new(c, "file"));
 }
 
-/* Kindly ------------------------------------------------------------------*/
-
-struct announcement {
-	struct str text;
-	void (*then)(void);
-	uint64_t delay_ms;
-	struct cmd *cmd;
-};
-
-static void
-announce_to(void *ctx, struct session *s)
-{
-	const struct announcement *an = (const struct announcement *)ctx;
-	struct stanza *st;
-
-	if (!session_is_available(s))
-		return;
-	st = stanza_new(EL_MESSAGE);
-	stanza_set_type(st, MESSAGE_HEADLINE);
-	stanza_set_from(st, &s->account->host->jid);
-	stanza_set_to(st, &s->jid);
-	elem_add_text(st->root, EL_SUBJECT, STR("Server announcement"));
-	elem_add_text(st->root, EL_BODY, str_dup(st->arena, an->text));
-	session_send(s, st);
-}
-
-static void
-announce_part(void *ctx, unsigned worker)
-{
-	session_each(announce_to, ctx);
-}
-
-static void
-on_announced(void *ctx)
-{
-	struct announcement *an = (struct announcement *)ctx;
-
-	run_after(MAX(an->delay_ms, LEAVE_MS), an->then);
-	cmd_ok(an->cmd, NULL);
-}
-
-/* Tells who is online, and does it after the delay. */
-static void
-announce_then(struct cmd *c, void (*then)(void))
-{
-	struct announcement *an =
-	    arena_new_of(cmd_arena(c), struct announcement);
-	int64_t delay = cmd_int(c, "delay");
-
-	if (delay < 0 || delay > DELAY_MAX_S) {
-		cmd_fail(
-		    c, CMD_BAD_ARG, 0, "delay: 0 to %d seconds", DELAY_MAX_S);
-		return;
-	}
-	an->text = cmd_str(c, "announcement");
-	an->then = then;
-	an->delay_ms = SECONDS(delay);
-	an->cmd = c;
-	worker_gather(announce_part, on_announced, an);
-}
-
-static void
-run_stop_kindly(struct cmd *c)
-{
-	announce_then(c, daemon_stop);
-}
-
-static void
-run_restart_kindly(struct cmd *c)
-{
-	announce_then(c, daemon_restart);
-}
-
 /* What there is -----------------------------------------------------------*/
 
 static void
@@ -287,6 +208,36 @@ run_list_cluster(struct cmd *c)
 
 	json_array_append_new(list, json_string(command_node()));
 	cmd_result(c, list);
+}
+
+static json_t *
+sessions_part(const struct cmd *c)
+{
+	return json_integer((json_int_t)session_count());
+}
+
+static void
+on_sessions(struct cmd *c, json_t *count)
+{
+	json_t *node = json_object(), *list = json_array();
+
+	json_object_set_new(node, "name", json_string(command_node()));
+	json_object_set_new(node, "running", json_string("true"));
+	json_object_set_new(node, "status", json_string("started"));
+	json_object_set_new(node, "online_users", count);
+	json_object_set_new(
+	    node, "processes", json_integer((json_int_t)loop_count() + 1));
+	json_object_set_new(node, "uptime_seconds",
+	    json_integer((json_int_t)(daemon_uptime() / 1000)));
+	json_object_set_new(node, "master_node", json_string(command_node()));
+	json_array_append_new(list, node);
+	cmd_result(c, list);
+}
+
+static void
+run_list_cluster_detailed(struct cmd *c)
+{
+	cmd_gather(c, sessions_part, on_sessions);
 }
 
 const struct command commands_server[] = {
@@ -314,20 +265,6 @@ const struct command commands_server[] = {
 	    .result_name = "res",
 	    .result = "rescode",
 	    .run = run_restart },
-	{ .name = "stop_kindly",
-	    .tag = "server",
-	    .help = "Tell the users that are online, wait, and stop",
-	    .args = { ARG("delay", "integer"), ARG("announcement", "string") },
-	    .result_name = "res",
-	    .result = "rescode",
-	    .run = run_stop_kindly },
-	{ .name = "restart_kindly",
-	    .tag = "server",
-	    .help = "Tell the users that are online, wait, and restart",
-	    .args = { ARG("delay", "integer"), ARG("announcement", "string") },
-	    .result_name = "res",
-	    .result = "rescode",
-	    .run = run_restart_kindly },
 	{ .name = "reload_config",
 	    .tag = "config",
 	    .help = "Read the configuration and the certificates again",
@@ -360,5 +297,13 @@ const struct command commands_server[] = {
 	    .result_name = "nodes",
 	    .result = "[node:atom]",
 	    .run = run_list_cluster },
+	{ .name = "list_cluster_detailed",
+	    .tag = "cluster",
+	    .help = "List the nodes of the cluster, and how they are",
+	    .result_name = "nodes",
+	    .result = "[{name:atom, running:string, status:string, "
+		      "online_users:integer, processes:integer, "
+		      "uptime_seconds:integer, master_node:atom}]",
+	    .run = run_list_cluster_detailed },
 	COMMANDS_END,
 };

@@ -158,14 +158,14 @@ run_connected_users_vhost(struct cmd *c)
 	cmd_gather(c, jids_part, NULL);
 }
 
-/* Kicking all of a host ---------------------------------------------------*/
+/* Kicking many ---------------------------------------------------*/
 
 #define KICKED "has been kicked"
 
 struct kick {
 	struct session **item;
 	size_t count, room;
-	struct str host;
+	const struct host *host; /* NULL: all */
 };
 
 static void
@@ -173,7 +173,7 @@ note_session(void *ctx, struct session *s)
 {
 	struct kick *k = (struct kick *)ctx;
 
-	if (s->is_closing || !str_eq(s->jid.domain, k->host))
+	if (s->is_closing || (k->host != NULL && s->account->host != k->host))
 		return;
 	if (k->count == k->room) {
 		k->room = MAX(k->room * 2, 64);
@@ -183,17 +183,26 @@ note_session(void *ctx, struct session *s)
 	k->item[k->count++] = s;
 }
 
+/* Closing changes what is walked: so they are noted first. */
+size_t
+command_kick(const struct host *host, enum qname why, const char *text)
+{
+	struct kick k = { .host = host };
+
+	session_each(note_session, &k);
+	for (size_t i = 0; i < k.count; i++)
+		session_close(k.item[i], why, text);
+	xfree(k.item);
+	return k.count;
+}
+
 static json_t *
 kick_part(const struct cmd *c)
 {
 	const struct host *host = (const struct host *)cmd_ctx(c);
-	struct kick k = { .host = host->jid.domain };
+	size_t n = command_kick(host, EL_SE_POLICY_VIOLATION, KICKED);
 
-	session_each(note_session, &k);
-	for (size_t i = 0; i < k.count; i++)
-		session_close(k.item[i], EL_SE_POLICY_VIOLATION, KICKED);
-	xfree(k.item);
-	return json_integer((json_int_t)k.count);
+	return json_integer((json_int_t)n);
 }
 
 static void

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Commands that count. */
 #include "base/err.h"
+#include "core/account_impl.h"
 #include "core/commands.h"
 #include "core/daemon.h"
 #include "core/host.h"
@@ -157,6 +158,25 @@ run_gc(struct cmd *c)
 	worker_gather(trim_part, on_parts_trimmed, c);
 }
 
+/* Accounts that are kept in memory in case they are needed again. */
+static void
+forget_part(void *ctx, unsigned worker)
+{
+	accounts_drop_idle();
+}
+
+static void
+on_forgotten(void *ctx)
+{
+	cmd_ok((struct cmd *)ctx, NULL);
+}
+
+static void
+run_clear_cache(struct cmd *c)
+{
+	worker_gather(forget_part, on_forgotten, c);
+}
+
 const struct command commands_stats[] = {
 	{ .name = "stats",
 	    .tag = "statistics",
@@ -174,6 +194,12 @@ const struct command commands_stats[] = {
 	    .result_name = "stat",
 	    .result = "integer",
 	    .run = run_stats_host },
+	{ .name = "clear_cache",
+	    .tag = "server",
+	    .help = "Forget accounts that are in memory without need",
+	    .result_name = "res",
+	    .result = "rescode",
+	    .run = run_clear_cache },
 	{ .name = "gc",
 	    .tag = "server",
 	    .help = "Give memory that is not in use back to the system",

@@ -763,7 +763,22 @@ async def test_stats(server):
     await refused(server, "stats_host", "registeredusers", "nowhere")
     assert await done(server, "list_cluster") == (
         f"rookery@{socket.gethostname()}")
+    _, nodes = await server.api("list_cluster_detailed")
+    assert nodes[0]["name"] == f"rookery@{socket.gethostname()}"
+    assert nodes[0]["online_users"] == 0
     assert await done(server, "gc") == ""
+
+
+async def test_clear_cache(server):
+    """Only those in use stay, and what was forgotten is found again."""
+    juliet = await online(await server.client("juliet"))
+    for i in range(8):
+        await server.register(f"u{i}")
+        await done(server, "num_resources", f"u{i}", "localhost")
+    assert await done(server, "clear_cache") == ""
+    await juliet.ping("localhost")
+    assert await done(server, "num_resources", "juliet", "localhost") == "1"
+    assert await done(server, "num_resources", "u3", "localhost") == "0"
 
 
 async def test_loglevel(server):
@@ -865,6 +880,21 @@ async def test_stop_kindly(server):
     assert await server.wait_exit() == 0
     assert time.monotonic() - begun >= 0.9
     assert await done(server, "stopped") == ""
+
+
+async def test_evacuate_kindly(server):
+    """Nobody comes in until the configuration is read again."""
+    clients = [await online(await server.client(f"u{i}")) for i in range(4)]
+    await done(server, "evacuate_kindly", "1", "Fire")
+    with pytest.raises(OSError):
+        await server.client("u1", register=False)
+    for client in clients:
+        message = await client.take(lambda e: e.name == "message")
+        assert text_of(message, "body") == "Fire"
+        await client.wire.gone()
+    assert await done(server, "connected_users_number") == "0"
+    await run(server, "reload_config")
+    await server.client("u1", register=False)
 
 
 async def test_restart_kindly(server):
