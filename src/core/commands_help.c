@@ -100,7 +100,6 @@ struct listing {
 	struct buf *out;
 	const char *pattern; /* NULL: all */
 	struct str tag;	     /* none: all */
-	struct str seen;     /* tags so far, each after a blank */
 	size_t count;
 };
 
@@ -158,21 +157,32 @@ help_pattern(struct buf *out, const char *pattern)
 	return 1;
 }
 
+#define TAGS_MAX 100
+
+struct tags {
+	struct arena *arena;
+	struct str item[TAGS_MAX]; /* in order */
+	size_t count;
+};
+
 /* Notes the command's first tag, once. */
 static void
 on_tag(void *ctx, const struct cmd_def *def)
 {
-	struct buf *tags = (struct buf *)ctx;
+	struct tags *tags = (struct tags *)ctx;
 	struct str rest = str_c(def->row->tag);
 	struct str tag = str_trim(str_cut(&rest, ','));
-	struct str all = buf_str(tags);
+	size_t i = 0;
 
-	while (!str_is_empty(all))
-		if (str_eq(str_cut(&all, ' '), tag))
-			return;
-	if (tags->n > 0)
-		buf_add_c(tags, ' ');
-	buf_add_str(tags, tag);
+	while (i < tags->count && str_cmp(tags->item[i], tag) < 0)
+		i++;
+	if (tags->count == TAGS_MAX ||
+	    (i < tags->count && str_eq(tags->item[i], tag)))
+		return;
+	memmove(&tags->item[i + 1], &tags->item[i],
+	    (tags->count - i) * sizeof(struct str));
+	tags->item[i] = str_dup(tags->arena, tag);
+	tags->count++;
 }
 
 static size_t
@@ -188,14 +198,12 @@ help_tag(struct buf *out, struct str tag)
 static int
 help_tags(struct buf *out)
 {
-	struct buf tags = { 0 };
-	struct str rest;
+	struct tags tags = { .arena = arena_new(0) };
 
 	commands_each(on_tag, &tags);
-	rest = buf_str(&tags);
-	while (!str_is_empty(rest))
-		help_tag(out, str_cut(&rest, ' '));
-	buf_fini(&tags);
+	for (size_t i = 0; i < tags.count; i++)
+		help_tag(out, tags.item[i]);
+	arena_free(&tags.arena);
 	return 0;
 }
 
@@ -291,18 +299,16 @@ on_manual(void *ctx, const struct cmd_def *def)
 void
 commands_write_manual(FILE *out)
 {
-	struct buf tags = { 0 };
-	struct str rest;
+	struct tags tags = { .arena = arena_new(0) };
 
 	commands_each(on_tag, &tags);
-	rest = buf_str(&tags);
-	while (!str_is_empty(rest)) {
-		struct manual m = { out, str_cut(&rest, ' ') };
+	for (size_t i = 0; i < tags.count; i++) {
+		struct manual m = { out, tags.item[i] };
 
 		fprintf(out, ".Ss " STR_FMT "\n.Bl -tag -width Ds\n",
 		    STR_ARG(m.tag));
 		commands_each(on_manual, &m);
 		fputs(".El\n", out);
 	}
-	buf_fini(&tags);
+	arena_free(&tags.arena);
 }

@@ -385,8 +385,8 @@ async def test_accounts(server):
 
 
 async def test_many_accounts(server):
-    """Lists are put together from pages."""
-    names = [f"u{i:03}" for i in range(450)]
+    """Lists are put together from pages, and long answers come whole."""
+    names = [f"u{i:03}" + "x" * 100 for i in range(450)]
     for start in range(0, len(names), 50):
         await asyncio.gather(*(server.register(name)
                                for name in names[start:start + 50]))
