@@ -92,7 +92,7 @@ run_restart_kindly(struct cmd *c)
 	run_kindly(c, daemon_restart);
 }
 
-/* Evacuation ------------------------------------------------------------------*/
+/* Evacuation --------------------------------------------------------------*/
 
 static void
 evacuate_part(void *ctx, unsigned worker)
