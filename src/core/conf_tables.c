@@ -81,7 +81,7 @@ const struct option conf_listen_options[] = {
 	    "TLS from the first byte on"),
 	OPT_LIST("proxy_protocol", struct conf_listen, proxies, NULL, 100,
 	    "networks of proxies that begin each connection with a PROXY "
-	    "header (v1 or v2); nobody else may connect there"),
+	    "header (v1 or v2); nobody else's is believed"),
 	OPTIONS_END,
 };
 

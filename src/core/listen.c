@@ -94,6 +94,7 @@ listener_start(struct arena *a, const struct listen_conf *l, const char **why_r)
 		.role = TLS_C2S,
 		.proxies = o->conf.proxies,
 		.proxy_count = o->conf.proxy_count,
+		.deadline_ms = (uint32_t)daemon_conf->limits.negotiation_ms,
 		.accepted = on_client,
 		.ctx = (void *)(uintptr_t)policy_of(&l->policy),
 	};

@@ -85,7 +85,6 @@ struct stanza {
 	bool is_carbon;	      /* a copy made by us */
 	bool is_resent;	      /* from the spool: delivered late, stamped */
 	bool is_private;      /* not to be copied to other sessions */
-	bool is_answer;	      /* made by us, in answer to its recipient */
 	bool is_ours;	      /* an answer that the server made */
 	struct str spool_key; /* its key in the spool, or none */
 

@@ -64,8 +64,12 @@ static void
 nego_start(struct stream *s)
 {
 	struct nego *n = (struct nego *)xzalloc(sizeof(*n));
+	const struct conn *c = s->transport->ops->conn(s->transport);
 	uint64_t ms = conf_now()->limits.negotiation_ms;
 
+	/* One deadline for all, whoever has watched over it so far. */
+	if (c != NULL)
+		ms -= MIN(ms, loop_now() - conn_since(c));
 	n->stream = s;
 	n->due = loop_now() + ms;
 	timer_start(&n->deadline, ms, on_deadline);

@@ -99,6 +99,7 @@ conn_adopt(int fd, const struct addr *peer)
 		    (struct conn_scratch *)xzalloc(sizeof(*l->scratch));
 	c->loop = l;
 	c->fd = fd;
+	c->since = loop_now();
 	if (peer != NULL)
 		c->peer = *peer;
 	list_add(&l->conns, &c->node);
@@ -624,6 +625,12 @@ const struct addr *
 conn_peer(const struct conn *c)
 {
 	return &c->peer;
+}
+
+uint64_t
+conn_since(const struct conn *c)
+{
+	return c->since;
 }
 
 /* Seldom asked for, so not kept; valid until the thread asks again. */

@@ -93,6 +93,8 @@ API void conn_move(struct conn *c, struct loop *to, void (*arrived)(void *ctx));
  * until the thread asks again, and its `len` may be 0.
  */
 API const struct addr *conn_peer(const struct conn *c);
+/* loop_now() when it was accepted, before PROXY header and handshake. */
+API uint64_t conn_since(const struct conn *c);
 API const struct addr *conn_local(const struct conn *c);
 /* Is its handshake done? */
 API bool conn_is_tls(const struct conn *c);

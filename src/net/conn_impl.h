@@ -39,6 +39,7 @@ struct conn {
 	struct outq out;    /* plain bytes */
 	struct conn_tls *tls;
 	struct conn_move *move;
+	uint64_t since;	  /* loop_now() when it was accepted */
 	uint64_t full_at; /* us; when its allowance is whole again */
 	uint32_t rate;	  /* bytes a second; 0: no limit */
 	int fd;

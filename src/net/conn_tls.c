@@ -490,8 +490,9 @@ binding_exporter(SSL *ssl, struct arena *a, struct str *bytes_r)
 	if (SSL_version(ssl) < TLS1_3_VERSION &&
 	    SSL_get_extms_support(ssl) != 1)
 		return ERR_ABSENT;
-	if (SSL_export_keying_material(
-		ssl, p, 32, label, strlen(label), NULL, 0, 0) != 1)
+	/* The context is there, and empty: not the same in TLS 1.2 as none. */
+	if (SSL_export_keying_material(ssl, p, 32, label, strlen(label),
+		(const unsigned char *)"", 0, 1) != 1)
 		return ERR_TLS;
 	*bytes_r = str_mem(p, 32);
 	return 0;
