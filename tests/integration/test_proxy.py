@@ -117,14 +117,19 @@ async def test_silent(trusting):
 
 
 async def test_untrusted(make_server):
-    """Who is not a proxy is not let in by its door."""
+    """Who is not a proxy is not believed, and comes as what he is."""
     server = make_server(listen(["192.0.2.0/24"]))
     await server.start()
-    wire = await Wire().connect(server.port["proxy"])
-    wire.keep_raw = True
-    wire.send(b"PROXY TCP4 10.0.0.1 192.0.2.1 4711 5222\r\n")
-    await wire.gone()
-    assert not wire.raw
+    for header in (b"PROXY TCP4 10.0.0.1 192.0.2.1 4711 5222\r\n",
+                   v2(0x11, V4)):
+        wire = await Wire().connect(server.port["proxy"])
+        wire.send(header)
+        names = [e[1].elems()[0].name for e in await wire.gone()
+                 if e[0] == "elem"]
+        assert names in (["not-well-formed"], ["unsupported-encoding"])
+    await log_in(server, b"")
+    assert [s["ip"] for s in (await server.api("connected_users_info"))[1]
+            ] == ["127.0.0.1"]
 
 
 async def test_where_it_is_off(trusting):

@@ -1,0 +1,292 @@
+# SPDX-License-Identifier: MIT
+"""Rosters, subscriptions and presence when many people do anything at once:
+whatever they say to each other, both sides agree in the end, what was pushed
+is what is kept, and what is shown is what is seen."""
+
+import asyncio
+import random
+
+import pytest
+
+from harness.wire import PATIENCE
+from harness.xml import quote
+
+pytestmark = pytest.mark.workers(1, 2)
+
+NS_ROSTER = "jabber:iq:roster"
+SUBSCRIPTIONS = ("subscribe", "subscribed", "unsubscribe", "unsubscribed")
+PEOPLE = 8
+ROUNDS = 60
+
+
+def bare(jid):
+    return jid.partition("/")[0]
+
+
+def item_of(elem):
+    """A roster item as something that can be compared."""
+    groups = sorted(e.text for e in elem.elems() if e.name == "group")
+    return (elem.get("name", ""), elem.get("subscription"),
+            elem.get("ask", ""), elem.get("approved", ""), tuple(groups))
+
+
+class Person:
+    """A client that keeps what it is told."""
+
+    def __init__(self, client):
+        self.client = client
+        self.jid = client.jid
+        self.bare = client.bare
+        self.answers = {}
+        self.roster = {}
+        self.version = None
+        self.seen = {}  # full JIDs that are available, as far as it was told
+        self.messages = {}  # by sender: numbers in the order they came
+        self.count = 0
+        self.reader = asyncio.ensure_future(self.read())
+
+    async def read(self):
+        """Until the stream ends."""
+        while True:
+            event = await self.client.event(timeout=3600)
+            if event[0] != "elem" or event[1].name == "error":
+                return event
+            getattr(self, "on_" + event[1].name)(event[1])
+
+    def on_iq(self, elem):
+        query = elem.find("query", NS_ROSTER)
+        if elem.get("type") == "set" and query is not None:
+            assert elem.get("from") in (None, self.bare)
+            self.take(query)
+            self.client.send(f"<iq type='result' id='{elem.get('id')}'/>")
+        elif elem.get("id") in self.answers:
+            self.answers.pop(elem.get("id")).set_result(elem)
+
+    def take(self, query):
+        self.version = query.get("ver")
+        for item in query.elems():
+            if item.get("subscription") == "remove":
+                self.roster.pop(item.get("jid"), None)
+            else:
+                self.roster[item.get("jid")] = item_of(item)
+
+    def on_presence(self, elem):
+        if elem.get("type") is None:
+            self.seen[elem.get("from")] = elem
+        elif elem.get("type") == "unavailable":
+            self.seen.pop(elem.get("from"), None)
+            # Who is not available himself is told nothing more.
+            if elem.get("from") == self.jid:
+                self.seen.clear()
+
+    def on_message(self, elem):
+        if elem.get("type") != "error":
+            self.messages.setdefault(elem.get("from"), []).append(
+                int(elem.find("body").text))
+
+    def ask(self, payload, kind="get", to=""):
+        """Sends an iq; a future for its answer."""
+        self.count += 1
+        ident = f"q{self.count}"
+        future = self.answers[ident] = asyncio.get_event_loop().create_future()
+        self.client.send(f"<iq type='{kind}' id='{ident}'{to}>{payload}</iq>")
+        return future
+
+    async def fetch(self, version=""):
+        """The roster as the server has it; None: `version` is up to date."""
+        answer = await self.ask(
+            f"<query xmlns='{NS_ROSTER}' ver={quote(version)}/>")
+        query = answer.find("query")
+        if query is None:
+            return None
+        return {e.get("jid"): item_of(e) for e in query.elems()}
+
+    async def settle(self, others):
+        """All that was sent before has been through everybody's server."""
+        for other in others:
+            await self.ask("<ping xmlns='urn:xmpp:ping'/>",
+                           to=f" to='{other.bare}'")
+
+    def leave(self):
+        self.reader.cancel()
+        self.client.close()
+
+
+async def settle(people):
+    # What one stanza causes causes others in turn, but not for ever.
+    for _ in range(4):
+        await asyncio.gather(*(p.settle(people) for p in people))
+
+
+async def log_in(server, count=PEOPLE, register=True):
+    people = [Person(await server.client(f"p{i}", register=register,
+                                         resource="r"))
+              for i in range(count)]
+    for person in people:
+        person.roster = await person.fetch()
+    return people
+
+
+def act(dice, person, people, numbers):
+    """Something that somebody might do."""
+    other = dice.choice([p for p in people if p is not person])
+    deed = dice.random()
+    if deed < 0.55:
+        person.client.send(f"<presence to='{other.bare}' "
+                           f"type='{dice.choice(SUBSCRIPTIONS)}'/>")
+    elif deed < 0.65:
+        name = dice.choice(["", "Nurse", "<&>'"])
+        person.ask(f"<query xmlns='{NS_ROSTER}'><item jid='{other.bare}' "
+                   f"name={quote(name)}><group>g</group></item></query>",
+                   "set")
+    elif deed < 0.70:
+        person.ask(f"<query xmlns='{NS_ROSTER}'><item jid='{other.bare}' "
+                   f"subscription='remove'/></query>", "set")
+    elif deed < 0.75:
+        person.client.send("<presence type='unavailable'/>")
+    elif deed < 0.85:
+        person.client.send(f"<presence><priority>{dice.randint(-1, 5)}"
+                           f"</priority></presence>")
+    else:
+        key = (person.jid, other.jid)
+        numbers[key] = numbers.get(key, 0) + 1
+        person.client.send(f"<message to='{other.jid}' type='chat'><body>"
+                           f"{numbers[key]}</body></message>")
+
+
+def check_agreement(people):
+    for one in people:
+        for other in people:
+            sees = one.roster.get(other.bare, ("", "none"))[1]
+            shows = other.roster.get(one.bare, ("", "none"))[1]
+            assert (sees in ("to", "both")) == (shows in ("from", "both")), \
+                f"{one.bare} has {sees}, {other.bare} has {shows}"
+
+
+def check_seen(people):
+    for one in people:
+        seen = {bare(jid) for jid in one.seen} - {one.bare}
+        shown = {p.bare for p in people
+                 if one.roster.get(p.bare, ("", "none"))[1] in ("to", "both")}
+        assert seen == shown, one.bare
+
+
+@pytest.mark.slow(300)
+@pytest.mark.parametrize("seed", [1, 2, 3])
+async def test_anything(server, seed):
+    dice = random.Random(seed)
+    people = await log_in(server)
+    numbers = {}
+    for person in people:
+        person.client.send("<presence/>")
+    for _ in range(ROUNDS):
+        for person in people:
+            for _ in range(dice.randint(0, 3)):
+                act(dice, person, people, numbers)
+        await asyncio.sleep(0)
+    for person in people:
+        person.client.send("<presence/>")
+    await settle(people)
+
+    check_agreement(people)
+    check_seen(people)
+    for person in people:
+        assert person.roster == await person.fetch(), person.bare
+        if person.version is not None:
+            assert await person.fetch(person.version) is None
+    for (sender, receiver), count in numbers.items():
+        person = next(p for p in people if p.jid == receiver)
+        assert person.messages[sender] == list(range(1, count + 1))
+
+    # What was answered and pushed is what is kept.
+    before = {p.bare: p.roster for p in people}
+    await server.kill()
+    for person in people:
+        person.reader.cancel()
+    await server.start()
+    people = await log_in(server, register=False)
+    assert {p.bare: p.roster for p in people} == before
+    for person in people:
+        person.client.send("<presence/>")
+    await settle(people)
+    check_seen(people)
+    for person in people:
+        person.leave()
+
+
+async def test_catch_up(server):
+    """RFC 6121, 2.6: who knows a version gets what has changed since; too
+    long ago, or of another roster, and it is all."""
+    one = Person(await server.client("p0"))
+    two = Person(await server.client("p0", register=False))
+    one.roster = await one.fetch()
+    two.roster = await two.fetch()
+    for i in range(3):
+        await one.ask(f"<query xmlns='{NS_ROSTER}'><item jid='c{i}@x.example'/>"
+                      f"</query>", "set")
+    await two.settle([two])
+    version = two.version
+    assert await two.fetch(version) is None
+    two.reader.cancel()
+    two.client.cut()
+    await one.ask(f"<query xmlns='{NS_ROSTER}'><item jid='c0@x.example' "
+                  f"subscription='remove'/></query>", "set")
+    for name in ("a", "b"):
+        await one.ask(f"<query xmlns='{NS_ROSTER}'><item jid='c1@x.example' "
+                      f"name='{name}'/></query>", "set")
+
+    late = Person(await server.client("p0", register=False))
+    late.roster = dict(two.roster)
+    assert await late.fetch(version) is None
+    await late.settle([late])
+    assert late.roster == await late.fetch()
+    assert late.version == one.version
+    for wrong in ("", "x", version + "0", "0", version.upper() + "x"):
+        assert await late.fetch(wrong) == late.roster
+
+    # More changes than are remembered.
+    for i in range(70):
+        one.ask(f"<query xmlns='{NS_ROSTER}'><item jid='c1@x.example' "
+                f"name='{i}'/></query>", "set")
+    await one.settle([one])
+    assert await one.fetch(version) == one.roster
+    one.leave()
+    late.leave()
+
+
+async def test_removed_account(server):
+    """His contacts are told; nothing is left of him when he comes again."""
+    one, two = await log_in(server, 2)
+    for person in (one, two):
+        person.client.send("<presence/>")
+    one.client.send(f"<presence type='subscribe' to='{two.bare}'/>")
+    await settle([one, two])
+    two.client.send(f"<presence type='subscribed' to='{one.bare}'/>"
+                    f"<presence type='subscribe' to='{one.bare}'/>")
+    await settle([one, two])
+    one.client.send(f"<presence type='subscribed' to='{two.bare}'/>")
+    await settle([one, two])
+    assert two.roster[one.bare][1] == "both"
+    assert one.jid in two.seen
+
+    await server.ctl_ok("unregister", "p0", "localhost")
+    one.reader.cancel()
+    await server.wait_for(lambda: one.jid not in two.seen)
+    await server.wait_for(lambda: two.roster[one.bare][1] == "none")
+    again = Person(await server.client("p0"))
+    assert await again.fetch() == {}
+    again.leave()
+    two.leave()
+
+
+async def test_password_and_ban(server):
+    """A ban ends his sessions, and he is let in again when it is lifted."""
+    one, two = await log_in(server, 2)
+    await server.ctl_ok("ban_account", "p0", "localhost", "spam")
+    event = await asyncio.wait_for(one.reader, PATIENCE)
+    assert event[1].find("policy-violation") is not None
+    await server.ctl_ok("unban_account", "p0", "localhost")
+    one = Person(await server.client("p0", register=False))
+    await one.settle([two])
+    one.leave()
+    two.leave()
