@@ -293,9 +293,10 @@ static void
 end_subscriptions(struct account *acct)
 {
 	const struct roster_item *item;
+	struct shown nobody = { 0 };
 
 	for (size_t i = 0; (item = roster_next(acct, &i)) != NULL;)
-		subscribe_end(acct, item);
+		subscribe_end(acct, item, &nobody);
 }
 
 static void

@@ -203,15 +203,27 @@ presence_show_all(struct account *acct, const struct jid *contact)
 		send_presence(s, contact);
 }
 
-void
-presence_hide_all(struct account *acct, const struct jid *contact)
+struct shown
+presence_shown(struct account *acct, struct arena *a)
 {
-	struct session *s;
+	struct session **from;
+	struct shown shown = { 0 };
+	size_t n = sessions_choose(acct, CHOOSE_AVAILABLE, a, &from);
 
-	LIST_EACH(s, &acct->sessions, struct session, node)
-	if (session_is_available(s))
-		router_send(
-		    presence_new(PRESENCE_UNAVAILABLE, &s->jid, contact));
+	if (n == 0)
+		return shown;
+	shown.jid = arena_alloc(a, n * sizeof(*shown.jid));
+	for (; shown.count < n; shown.count++)
+		shown.jid[shown.count] = jid_dup(a, &from[shown.count]->jid);
+	return shown;
+}
+
+void
+presence_hide(const struct shown *shown, const struct jid *contact)
+{
+	for (size_t i = 0; i < shown->count; i++)
+		router_send(presence_new(
+		    PRESENCE_UNAVAILABLE, &shown->jid[i], contact));
 }
 
 /* Available -------------------------------------------------------------- */

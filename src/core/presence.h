@@ -14,8 +14,15 @@ void presence_broadcast(struct session *s, struct stanza *st);
 void presence_directed(struct session *s, struct stanza *st);
 /* What every available session has last said, to one contact (bare). */
 void presence_show_all(struct account *acct, const struct jid *contact);
-/* Every available session is unavailable for this contact. */
-void presence_hide_all(struct account *acct, const struct jid *contact);
+/* Full JIDs of sessions that were available at some time. */
+struct shown {
+	struct jid *jid;
+	size_t count;
+};
+/* Those that are so now; the texts are in the arena. */
+struct shown presence_shown(struct account *acct, struct arena *a);
+/* They are unavailable for this contact. */
+void presence_hide(const struct shown *shown, const struct jid *contact);
 /* The number in <priority/>; ERR_INVALID if it is none. */
 int presence_priority(const struct elem *presence, int8_t *priority_r);
 
@@ -37,8 +44,11 @@ enum verdict subscribe_out(struct account *acct, struct stanza *st);
 enum verdict subscribe_in(struct account *acct, struct stanza *st);
 /* Shows a session the requests that have not been answered yet. */
 void subscribe_show_pending(struct session *s);
-/* Ends what there is between the account and a contact, with no more said
- * about it in the roster: it has been removed, or the account is. */
-void subscribe_end(struct account *acct, const struct roster_item *item);
+/*
+ * Ends what there was between the account and a contact who has been removed,
+ * or the account is; `shown` is what he saw.
+ */
+void subscribe_end(struct account *acct, const struct roster_item *item,
+    const struct shown *shown);
 
 #endif

@@ -53,9 +53,11 @@ on_get(struct account *acct, struct stanza *iq)
 
 /* What waits for the change to be durable. */
 struct set_op {
+	struct arena *arena; /* the op itself lives in it */
 	struct account *acct;
-	struct stanza *iq; /* in whose arena this is */
+	struct stanza *iq;
 	struct roster_item before;
+	struct shown shown;
 	enum qname condition; /* what is wrong with it */
 	bool is_removal;
 };
@@ -63,19 +65,16 @@ struct set_op {
 static void
 on_set_kept(void *ctx, int err)
 {
-	struct set_op op = *(struct set_op *)ctx;
-	struct arena *a;
+	struct set_op *op = ctx;
 
 	if (err < 0) {
-		stanza_refuse(op.iq, op.condition);
-		return;
+		stanza_refuse(op->iq, op->condition);
+	} else {
+		stanza_reply(op->iq);
+		if (op->is_removal)
+			subscribe_end(op->acct, &op->before, &op->shown);
 	}
-	a = arena_new(0);
-	op.before = roster_item_copy(a, &op.before);
-	stanza_reply(op.iq);
-	if (op.is_removal)
-		subscribe_end(op.acct, &op.before);
-	arena_free(&a);
+	arena_free(&op->arena);
 }
 
 /* Answers come in the order of the requests. */
@@ -92,8 +91,10 @@ change(struct set_op *op, const struct roster_item *cur,
     const struct roster_item *next)
 {
 	op->is_removal = !next->is_in_roster;
-	if (cur != NULL)
-		op->before = roster_item_copy(op->iq->arena, cur);
+	if (op->is_removal) {
+		op->before = roster_item_copy(op->arena, cur);
+		op->shown = presence_shown(op->acct, op->arena);
+	}
 	op->condition = EL_INTERNAL_SERVER_ERROR;
 	if (roster_change(op->acct, next, true, on_set_kept, op) < 0)
 		return refuse(op, EL_RESOURCE_CONSTRAINT);
@@ -134,15 +135,17 @@ static enum verdict
 on_set(struct account *acct, struct stanza *iq)
 {
 	struct elem *e = elem_child(stanza_payload(iq), EL_ROSTER_ITEM);
-	struct set_op *op = arena_new_of(iq->arena, struct set_op);
+	struct arena *a = arena_new(0);
+	struct set_op *op = arena_new_of(a, struct set_op);
 	struct roster_item next;
 	enum qname condition;
 
+	op->arena = a;
 	op->acct = acct;
 	op->iq = iq;
 	if (e == NULL || elem_next(e, EL_ROSTER_ITEM) != NULL)
 		return refuse(op, EL_BAD_REQUEST);
-	if (roster_item_of(iq->arena, e, &next, &condition) < 0)
+	if (roster_item_of(a, e, &next, &condition) < 0)
 		return refuse(op, condition);
 	if (elem_attr_is(e, AT_SUBSCRIPTION, "remove"))
 		return remove_item(op, &next.jid);

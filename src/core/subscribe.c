@@ -12,14 +12,18 @@
 #include "xml/parser.h"
 #include "xml/writer.h"
 
-/* A stanza that waits for its change to be kept; in its arena. */
+/* A stanza that waits for its change to be kept. */
 struct op {
+	struct arena *arena; /* the op itself lives in it */
 	struct account *acct;
 	struct stanza *st;
 	struct jid contact; /* bare */
 	struct jid sender;  /* whom errors go to */
 	struct sub_state before;
 	struct sub_change change;
+	/* What the contact saw: while the change is on its way to the store,
+	 * sessions are silent to him already. */
+	struct shown shown;
 	void (*go_on)(struct op *op);
 };
 
@@ -58,15 +62,32 @@ static struct op *
 op_new(struct account *acct, struct stanza *st, const struct jid *contact,
     void (*go_on)(struct op *op))
 {
-	struct op *op = arena_new_of(st->arena, struct op);
+	struct arena *a = arena_new(0);
+	struct op *op = arena_new_of(a, struct op);
+	struct jid bare = jid_to_bare(contact);
 
+	op->arena = a;
 	op->acct = acct;
 	op->st = st;
-	op->sender = st->from;
-	op->contact = jid_to_bare(contact);
+	op->sender = jid_dup(a, &st->from);
+	op->contact = jid_dup(a, &bare);
 	op->before = state_of(roster_find(acct, op->contact.full));
 	op->go_on = go_on;
 	return op;
+}
+
+static enum verdict
+op_end(struct op *op)
+{
+	arena_free(&op->arena);
+	return STANZA_DONE;
+}
+
+static void
+refuse(struct op *op, enum qname condition)
+{
+	stanza_set_from(op->st, &op->sender);
+	stanza_refuse(op->st, condition);
 }
 
 static void
@@ -77,12 +98,11 @@ on_kept(void *ctx, int err)
 	struct stanza *st = op->st;
 
 	account_pin(acct);
-	if (err < 0) {
-		stanza_set_from(st, &op->sender);
-		stanza_refuse(st, EL_INTERNAL_SERVER_ERROR);
-	} else {
+	if (err < 0)
+		refuse(op, EL_INTERNAL_SERVER_ERROR);
+	else
 		op->go_on(op);
-	}
+	op_end(op);
 	stanza_resume(st, STANZA_DONE);
 	account_unpin(acct);
 }
@@ -91,16 +111,27 @@ on_kept(void *ctx, int err)
 static enum verdict
 carry_out(struct op *op, const struct roster_item *next, bool is_changed)
 {
-	struct stanza *st = op->st;
-
 	if (!is_changed) {
 		op->go_on(op);
-		return STANZA_DONE;
+		return op_end(op);
 	}
+	if (op->before.sub & ROSTER_FROM &&
+	    !(op->change.next.sub & ROSTER_FROM))
+		op->shown = presence_shown(op->acct, op->arena);
 	if (roster_change(op->acct, next, false, on_kept, op) == 0)
 		return STANZA_HELD;
-	stanza_set_from(st, &op->sender);
-	return stanza_refuse(st, EL_RESOURCE_CONSTRAINT);
+	refuse(op, EL_RESOURCE_CONSTRAINT);
+	return op_end(op);
+}
+
+/* Shows what is to be seen from now on, hides what is not. */
+static void
+show_or_hide(struct op *op)
+{
+	presence_hide(&op->shown, &op->contact);
+	if (op->change.is_answered || (op->change.next.sub & ROSTER_FROM &&
+					  !(op->before.sub & ROSTER_FROM)))
+		presence_show_all(op->acct, &op->contact);
 }
 
 /* Sent by the account's own client --------------------------------------- */
@@ -108,22 +139,21 @@ carry_out(struct op *op, const struct roster_item *next, bool is_changed)
 static void
 go_out(struct op *op)
 {
-	struct account *acct = op->acct;
 	struct stanza *st = op->st;
-	bool was_shown = op->before.sub & ROSTER_FROM;
-	bool is_shown = op->change.next.sub & ROSTER_FROM;
-	struct arena *a = arena_new(0);
-	struct jid contact = jid_dup(a, &op->contact);
 
 	if (op->change.is_passed)
 		router_send(st);
 	else
 		stanza_free(&st);
-	if (is_shown && !was_shown)
-		presence_show_all(acct, &contact);
-	else if (was_shown && !is_shown)
-		presence_hide_all(acct, &contact);
-	arena_free(&a);
+	show_or_hide(op);
+}
+
+/* There is nothing between the account and itself. */
+static enum verdict
+drop(struct op *op)
+{
+	stanza_free(&op->st);
+	return op_end(op);
 }
 
 enum verdict
@@ -134,10 +164,8 @@ subscribe_out(struct account *acct, struct stanza *st)
 	struct roster_item next;
 	bool is_changed;
 
-	if (jid_eq(&op->contact, &acct->jid)) {
-		stanza_free(&st);
-		return STANZA_DONE;
-	}
+	if (jid_eq(&op->contact, &acct->jid))
+		return drop(op);
 	op->change = sub_sent(op->before, st->type);
 	next = next_item(op, cur);
 	is_changed = !sub_state_eq(op->before, op->change.next);
@@ -167,26 +195,16 @@ show(struct op *op)
 static void
 go_in(struct op *op)
 {
-	struct account *acct = op->acct;
 	struct stanza *st = op->st;
-	bool was_shown = op->before.sub & ROSTER_FROM;
-	bool is_shown = op->change.next.sub & ROSTER_FROM;
-	bool is_answered = op->change.is_answered;
-	struct arena *a = arena_new(0);
-	struct jid contact = jid_dup(a, &op->contact);
 
 	if (op->change.is_passed)
 		show(op);
 	else
 		stanza_free(&st);
-	if (is_answered) {
-		router_send(
-		    presence_new(PRESENCE_SUBSCRIBED, &acct->jid, &contact));
-		presence_show_all(acct, &contact);
-	} else if (was_shown && !is_shown) {
-		presence_hide_all(acct, &contact);
-	}
-	arena_free(&a);
+	if (op->change.is_answered)
+		router_send(presence_new(
+		    PRESENCE_SUBSCRIBED, &op->acct->jid, &op->contact));
+	show_or_hide(op);
 }
 
 /* The request as it is shown again at each login. */
@@ -222,15 +240,14 @@ give(struct account *acct, struct stanza *st)
 enum verdict
 subscribe_in(struct account *acct, struct stanza *st)
 {
-	struct op *op = op_new(acct, st, &st->from, go_in);
 	struct roster_item next;
+	struct op *op;
 
 	if (is_probe_answer(acct, st))
 		return give(acct, st);
-	if (jid_eq(&op->contact, &acct->jid)) {
-		stanza_free(&st);
-		return STANZA_DONE;
-	}
+	op = op_new(acct, st, &st->from, go_in);
+	if (jid_eq(&op->contact, &acct->jid))
+		return drop(op);
 	op->change = sub_received(op->before, st->type);
 	next = next_item(op, roster_find(acct, op->contact.full));
 	stanza_set_from(st, &op->contact);
@@ -273,7 +290,8 @@ subscribe_show_pending(struct session *s)
 }
 
 void
-subscribe_end(struct account *acct, const struct roster_item *item)
+subscribe_end(struct account *acct, const struct roster_item *item,
+    const struct shown *shown)
 {
 	if (item->sub & ROSTER_TO || item->is_asking)
 		router_send(
@@ -282,5 +300,5 @@ subscribe_end(struct account *acct, const struct roster_item *item)
 		router_send(presence_new(
 		    PRESENCE_UNSUBSCRIBED, &acct->jid, &item->jid));
 	if (item->sub & ROSTER_FROM)
-		presence_hide_all(acct, &item->jid);
+		presence_hide(shown, &item->jid);
 }
