@@ -4,6 +4,8 @@
 import asyncio
 import json
 import os
+import pty
+import select
 import socket
 import stat
 import subprocess
@@ -144,6 +146,32 @@ async def test_password_is_asked(server):
                             text_input="")
     assert status == 2, out
     await refused(server, "check_account", "romeo", "localhost")
+
+
+async def test_password_is_not_shown(server, build):
+    """On a terminal, what is typed is not echoed."""
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [os.path.join(build, "src", "rookeryctl"), "-c", server.config_path,
+         "register", "juliet", "localhost"], stdin=theirs, stdout=theirs,
+        stderr=theirs, close_fds=True)
+    os.close(theirs)
+    seen = await asyncio.to_thread(read_until, ours, b"password: ")
+    os.write(ours, b"quite secret\n")
+    seen += await asyncio.to_thread(read_until, ours, b"registered")
+    assert await asyncio.to_thread(process.wait, 30) == 0
+    os.close(ours)
+    assert b"secret" not in seen
+    await done(server, "check_password", "juliet", "localhost",
+               "quite secret")
+
+
+def read_until(fd, end):
+    seen = b""
+    while end not in seen:
+        assert select.select([fd], [], [], 30)[0], seen
+        seen += os.read(fd, 1000)
+    return seen
 
 
 async def test_secrets_are_not_logged(server):
