@@ -358,7 +358,7 @@ listen_check(const struct conf *conf, struct problems *p,
 	if (has_tls && conf->certificates.count == 0 &&
 	    !addr_is_loopback(&l->addr))
 		problem_add(p, map->line,
-		    "TLS is used here, and there are no 'certificates'");
+		    "a listener with TLS needs 'certificates'; there are none");
 	for (size_t i = 0; i < conf->listen_count; i++) {
 		const struct listen_conf *o = &conf->listen[i];
 

@@ -78,6 +78,8 @@ void modules_unload(void);
 struct buf;
 void modules_apply(struct arena *a, const struct conf *conf, struct buf *notes);
 bool modules_settle(void);
+/* Settles those that are on their way out, for so long that they usually do. */
+void modules_await(void);
 /* While running, from any loop; done(ctx, err, why) on that loop. */
 typedef void modules_done_fn(void *ctx, int err, const char *why);
 void modules_load_one(const char *name, modules_done_fn *done, void *ctx);

@@ -9,9 +9,12 @@
 #include "core/mods.h"
 
 #include <pthread.h>
+#include <time.h>
 
 /* Who asked for a module's unloading is told after so long at last. */
 #define SETTLE_MS 10000
+/* What is loaded again must be gone first; that takes so long at most. */
+#define AWAIT_MS 2000
 
 enum op_kind { OP_LOAD, OP_UNLOAD, OP_RELOAD };
 
@@ -261,6 +264,10 @@ op_load(struct mod_op *op)
 	struct plan *plan;
 	int err;
 
+	if (l != NULL && l->is_leaving) {
+		modules_await();
+		l = loaded_peek(op->name);
+	}
 	if (l != NULL && plan_has(current, l)) {
 		op_answer(op, ERR_EXISTS,
 		    arena_printf(
@@ -411,6 +418,16 @@ modules_settle(void)
 		is_waiting |= !is_gone;
 	}
 	return is_waiting;
+}
+
+void
+modules_await(void)
+{
+	uint64_t end = clock_mono() + AWAIT_MS;
+	struct timespec pause = { 0, 5000000 };
+
+	while (modules_settle() && clock_mono() < end)
+		nanosleep(&pause, NULL);
 }
 
 static void

@@ -110,6 +110,7 @@ reload_now(struct buf *notes, int *err_r)
 	const char *path = daemon_conf->path;
 
 	notify_systemd("RELOADING=1");
+	modules_await();
 	*err_r = conf_load(path, daemon_conf, &problems, &conf);
 	if (*err_r == 0)
 		certs_check(conf, &problems, false);

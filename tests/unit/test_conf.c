@@ -18,7 +18,8 @@ static const struct {
 	{ HOSTS "listen: []\n", "" },
 	{ "", "f.yml:1: 'hosts' is missing: the domains to be served, such as "
 	      "[example.org]\n"
-	      "f.yml:1: TLS is used here, and there are no 'certificates'\n" },
+	      "f.yml:1: a listener with TLS needs 'certificates'; there are "
+	      "none\n" },
 	{ "- a\n", "f.yml:1: a map is expected, such as 'hosts: "
 		   "[example.org]'\n" },
 	{ HOSTS "lisen: []\nlisten: []\n",
@@ -71,7 +72,8 @@ static const struct {
 	{ HOSTS "listen: [{type: http, ip: 127.0.0.1, port: 5280}]\n",
 	    "f.yml:2: 'type' of 'listen': 'http' is not one of: c2s\n" },
 	{ HOSTS "listen: [{type: c2s, port: 5222}]\n",
-	    "f.yml:2: TLS is used here, and there are no 'certificates'\n" },
+	    "f.yml:2: a listener with TLS needs 'certificates'; there are "
+	    "none\n" },
 	{ HOSTS "listen: [{type: c2s, port: 5222, starttls: none}]\n", "" },
 	{ HOSTS "listen: [{type: c2s, ip: '::1', port: 5222}]\n", "" },
 	{ HOSTS "listen: [{type: c2s, ip: 10.0.0.1, port: 5222}]\n"
