@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * XEP-0045: Multi-User Chat, with the archive of rooms (XEP-0313), self-ping
+ * (0410), occupant ids (0421), retraction and moderation (0424, 0425), hats
+ * (0317), pictures of rooms (0486), activity (0502) and unique names (0307).
+ */
+#include "modules/muc/muc.h"
+
+static void
+on_stanza(struct mod *m, struct stanza *st)
+{
+	struct jid bare;
+
+	if (str_is_none(st->to.local)) {
+		service_stanza(m, st);
+		return;
+	}
+	bare = jid_to_bare(&st->to);
+	room_put(room_get(m, &bare), st);
+}
+
+static void
+muc_start(struct mod *m)
+{
+	struct muc *muc = mod_state(m);
+
+	muc->mod = m;
+	list_init(&muc->idle);
+	list_init(&muc->late);
+	nicks_load(m);
+}
+
+/* Rooms that something holds go when that has ended. */
+static void
+muc_stop(struct mod *m)
+{
+	struct muc *muc = mod_state(m);
+	struct room *r;
+
+	muc->is_stopped = true;
+	timer_stop(&muc->sweep);
+	timer_stop(&muc->tell);
+	for (size_t i = 0; (r = map_next(&muc->rooms, &i)) != NULL;) {
+		room_shut(r);
+		room_settle(r);
+	}
+	if (muc->rooms.count == 0)
+		map_fini(&muc->rooms);
+	nicks_clear(muc);
+}
+
+/* ---- the table --------------------------------------------------------- */
+
+static const char *const create_names[] = { "local", "admin", "all", NULL };
+
+#define OPT(type, name, field, ...) \
+	OPT_##type(name, struct muc_options, field, __VA_ARGS__)
+
+static const struct option options[] = {
+	OPT(HOST, "host", host, "conference.@HOST@", "domain of the rooms"),
+	OPT(TEXT, "name", name, "Chatrooms", 256, "name of the service"),
+	OPT_CHOICE("create", struct muc_options, create, "local", create_names,
+	    "who may create rooms: users of this server, administrators, all"),
+	OPT(UINT, "max_users", max_users, "10000", 1, 1000000,
+	    "most occupants of a room"),
+	OPT(UINT, "max_affiliations", max_affiliations, "10000", 1, 1000000,
+	    "most members, admins, owners and outcasts of a room"),
+	OPT(UINT, "max_rooms", max_rooms, "100000", 1, 100000000,
+	    "most rooms that are in use at once, by worker"),
+	OPT(UINT, "history", history, "20", 0, 1000,
+	    "messages that a new room shows to who enters"),
+	OPT(UINT, "page_max", page_max, "250", 1, 1000,
+	    "most results sent for one query of an archive"),
+	OPT(SIZE, "max_vcard", max_vcard, "128KiB", 1024, 1 << 24,
+	    "size of a room's card, with its picture"),
+	OPT(RATE, "presence_rate", presence_rate, "10/10s",
+	    "changes of presence of one occupant; more are told late"),
+	OPT(RATE, "message_rate", message_rate, "unlimited",
+	    "messages of one occupant; more are refused"),
+	OPT(BOOL, "archive", archive, "true", "new rooms keep their messages"),
+	OPT(BOOL, "persistent", persistent, "false",
+	    "new rooms stay when they are empty"),
+	OPT(BOOL, "public", public, "true", "new rooms are listed"),
+	OPTIONS_END,
+};
+
+MODULE(muc) = {
+	.summary = "rooms where many people talk",
+	.options_size = sizeof(struct muc_options),
+	.state_size = sizeof(struct muc),
+	.options = options,
+	.commands = muc_commands,
+	.service_option = "host",
+	.service = on_stanza,
+	.start = muc_start,
+	.stop = muc_stop,
+};
