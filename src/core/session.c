@@ -156,9 +156,9 @@ session_stream_ended(struct session *s, const char *why)
 }
 
 void
-session_expired(struct session *s)
+session_expired(struct session *s, const char *why)
 {
-	session_finish(s, "not resumed in time", false);
+	session_finish(s, why, false);
 }
 
 void

@@ -24,8 +24,8 @@ void session_drained(struct session *s);
 void session_link_lost(struct session *s, const char *why);
 /* The stream has been closed for good. */
 void session_stream_ended(struct session *s, const char *why);
-/* Nobody resumed it in time. */
-void session_expired(struct session *s);
+/* It waits no longer to be resumed. */
+void session_expired(struct session *s, const char *why);
 
 /* Resumption: its old stream, if any, goes; the new one is there; all sent. */
 void session_take_off(struct session *s);

@@ -83,11 +83,13 @@ on_overflow(void *msg)
 	if (s->is_closing || !s->is_overflowing)
 		return;
 	s->is_overflowing = false;
-	log_notice(s->stream != NULL ? stream_log(s->stream) : NULL,
+	if (session_is_detached(s)) {
+		session_expired(s, "too much was waiting for it");
+		return;
+	}
+	log_notice(stream_log(s->stream),
 	    "the client does not take what is sent to it");
-	if (session_is_detached(s))
-		session_expired(s);
-	else if (sm_can_resume(s->sm))
+	if (sm_can_resume(s->sm))
 		session_link_dead(s);
 	else
 		session_close(s, EL_SE_RESOURCE_CONSTRAINT,

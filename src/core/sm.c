@@ -53,7 +53,7 @@ on_due(struct sm *sm)
 		session_link_dead(sm->session);
 	} else if (sm->expiry_due != 0 && sm->expiry_due <= now) {
 		sm->expiry_due = 0;
-		session_expired(sm->session);
+		session_expired(sm->session, "not resumed in time");
 	}
 }
 

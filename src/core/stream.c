@@ -267,6 +267,42 @@ piece_len(const char *p, size_t n)
 	return end != NULL ? (size_t)(end - p) + 1 : n;
 }
 
+/*
+ * Half a tag is kept as it is, for it may be long in coming, and a parser that
+ * waits for the rest takes many times its size.
+ */
+static bool
+is_half_a_tag(const struct stream *s, const char *p, size_t n)
+{
+	size_t max = s->xml.limits->bytes, i = 0;
+
+	if (s->pending.n > 0)
+		return p[n - 1] != '>' && s->pending.n + n <= max;
+	while (i < n && (p[i] == ' ' || p[i] == '\n' || p[i] == '\t'))
+		i++;
+	return i < n && p[i] == '<' && p[n - 1] != '>' && n <= max;
+}
+
+/* Feeds up to the end of a tag; how much that is. */
+static size_t
+nego_feed(struct stream *s, const char *p, size_t n)
+{
+	size_t k = s->xml.is_framed ? n : piece_len(p, n);
+	struct buf whole = s->pending;
+
+	if (!s->xml.is_framed && is_half_a_tag(s, p, k)) {
+		buf_add(&s->pending, p, k);
+	} else if (whole.n > 0) {
+		s->pending = (struct buf){ 0 };
+		buf_add(&whole, p, k);
+		stream_feed(s, whole.p, whole.n);
+		buf_fini(&whole);
+	} else {
+		stream_feed(s, p, k);
+	}
+	return k;
+}
+
 static void
 nego_input(struct stream *s, const char *p, size_t n)
 {
@@ -284,9 +320,10 @@ nego_input(struct stream *s, const char *p, size_t n)
 			stream_abandon(s);
 			break;
 		}
-		if (s->nego != NULL && !s->xml.is_framed)
-			k = piece_len(p, n);
-		stream_feed(s, p, k);
+		if (s->nego == NULL)
+			stream_feed(s, p, n);
+		else
+			k = nego_feed(s, p, n);
 		p += k;
 		n -= k;
 		if (s->has_succeeded && !s->is_closing)
