@@ -284,8 +284,8 @@ host_sort(struct worker *w, struct host_mods *h)
 	size_t n = 0;
 
 	h->sorted = (struct mod **)arena_alloc(
-	    w->arena, MODULES_MAX * sizeof(*h->sorted));
-	for (size_t i = 1; i <= MODULES_MAX; i++) {
+	    w->arena, (w->top + 1) * sizeof(*h->sorted));
+	for (size_t i = 1; i <= w->top; i++) {
 		struct mod *m = h->mod[i] != NULL ? h->mod[i] : global->mod[i];
 
 		if (m != NULL && m->is_on)

@@ -61,7 +61,7 @@ mod_find(const struct host *host, const char *name)
 {
 	if (worker == NULL)
 		return NULL;
-	for (size_t i = 1; i <= MODULES_MAX; i++) {
+	for (size_t i = 1; i <= worker->top; i++) {
 		struct mod *m = worker_host(worker, host)->mod[i];
 
 		if (m == NULL)
@@ -202,6 +202,7 @@ mod_new(struct worker *w, const struct plan_item *item)
 		m->state = xzalloc(m->table->state_size);
 	__atomic_fetch_add(&m->loaded->instances, 1, __ATOMIC_RELAXED);
 	worker_host(w, m->host)->mod[m->loaded->index] = m;
+	w->top = MAX(w->top, m->loaded->index);
 	list_add(&w->mods, &m->node);
 	return m;
 }

@@ -106,6 +106,7 @@ struct worker {
 	struct host_mods *hosts; /* the global ones behind the last */
 	struct map services;
 	unsigned generation; /* of what modules offer */
+	unsigned top; /* the highest index of a module that there was */
 };
 
 extern _Thread_local struct worker *worker;
