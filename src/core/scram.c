@@ -5,7 +5,7 @@
 
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
-#include <openssl/hmac.h>
+#include <pthread.h>
 
 const struct scram_hash scram_hashes[] = {
 	{ "SCRAM-SHA-1", "SHA1", 20 },
@@ -25,29 +25,62 @@ scram_hash_find(struct str mechanism)
 	return NULL;
 }
 
-/* Fetching a digest by name is slow, so each is fetched once. */
-static const EVP_MD *
-evp_of(const struct scram_hash *h)
+/* Fetching a digest is slow, so each is fetched once. They stay. */
+static EVP_MD *fetched[ARRAY_LEN(scram_hashes)];
+
+static void
+fetch_all(void)
 {
-	switch (h->size) {
-	case 20:
-		return EVP_sha1();
-	case 32:
-		return EVP_sha256();
-	default:
-		return EVP_sha512();
+	for (size_t i = 0; scram_hashes[i].mechanism != NULL; i++) {
+		fetched[i] = EVP_MD_fetch(NULL, scram_hashes[i].digest, NULL);
+		must(fetched[i] != NULL);
 	}
 }
 
+static const EVP_MD *
+evp_of(const struct scram_hash *h)
+{
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+	must(pthread_once(&once, fetch_all) == 0);
+	return fetched[h - scram_hashes];
+}
+
+/* Of two parts, in a context that was used before or not. */
+static void
+digest_two(EVP_MD_CTX *ctx, const EVP_MD *md, struct str one, struct str two,
+    unsigned char *out)
+{
+	must(EVP_DigestInit_ex(ctx, md, NULL) == 1 &&
+	     EVP_DigestUpdate(ctx, one.p, one.n) == 1 &&
+	     EVP_DigestUpdate(ctx, two.p, two.n) == 1 &&
+	     EVP_DigestFinal_ex(ctx, out, NULL) == 1);
+}
+
+/* RFC 2104. HMAC() of OpenSSL 3 spends most of its time on looking itself up. */
 void
 scram_hmac(const struct scram_hash *h, struct str key, struct str text,
     unsigned char *out)
 {
-	unsigned int n = 0;
+	const EVP_MD *md = evp_of(h);
+	EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+	size_t block = (size_t)EVP_MD_get_block_size(md);
+	unsigned char in[SCRAM_BLOCK_MAX] = { 0 }, outer[SCRAM_BLOCK_MAX];
 
-	must(HMAC(evp_of(h), key.n > 0 ? key.p : "", (int)key.n,
-		 (const unsigned char *)text.p, text.n, out, &n) != NULL &&
-	     n == h->size);
+	must(ctx != NULL && block <= sizeof(in));
+	if (key.n > block)
+		digest_two(ctx, md, key, STR(""), in);
+	else if (key.n > 0)
+		memcpy(in, key.p, key.n);
+	for (size_t i = 0; i < block; i++) {
+		outer[i] = in[i] ^ 0x5c;
+		in[i] ^= 0x36;
+	}
+	digest_two(ctx, md, str_mem(in, block), text, out);
+	digest_two(ctx, md, str_mem(outer, block), str_mem(out, h->size), out);
+	OPENSSL_cleanse(in, sizeof(in));
+	OPENSSL_cleanse(outer, sizeof(outer));
+	EVP_MD_CTX_free(ctx);
 }
 
 void

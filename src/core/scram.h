@@ -10,6 +10,7 @@
 #include "store/store.h"
 
 #define SCRAM_DIGEST_MAX 64
+#define SCRAM_BLOCK_MAX 128 /* of input, that a digest takes at a time */
 #define SCRAM_SALT_LEN 16
 #define SCRAM_ITERATIONS_MAX 1000000
 
