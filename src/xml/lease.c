@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "xml/lease.h"
 
+#include "base/random.h"
+
 #define POOL_MAX 32
 
 /* Looking at bytes again and again is bounded too: this often on average. */
@@ -27,6 +29,17 @@ pool_share_header(struct wire *header)
 
 /* The life of a parser ----------------------------------------------------- */
 
+/*
+ * What every new document needs. Expat would ask the kernel for the salt of
+ * its tables each time; ours comes from what the thread has in store.
+ */
+static void
+parser_begin(struct parser *p)
+{
+	XML_SetHashSalt(p->expat, (unsigned long)random_u64() | 1);
+	parser_listen(p);
+}
+
 static struct parser *
 parser_new(void)
 {
@@ -37,7 +50,7 @@ parser_new(void)
 
 	p->expat = XML_ParserCreate_MM("UTF-8", &memory, separator);
 	must(p->expat != NULL);
-	parser_listen(p);
+	parser_begin(p);
 	return p;
 }
 
@@ -62,7 +75,7 @@ parser_reset(struct parser *p)
 	arena_free(&p->arena);
 	buf_fini(&p->header);
 	*p = (struct parser){ .expat = expat };
-	parser_listen(p);
+	parser_begin(p);
 }
 
 /* Takes the parser at `i` out of the pool; the others stay in order. */
