@@ -6,7 +6,11 @@
 #include <unistd.h>
 
 #define READERS_MAX 4
-/* Short reads that one reader takes at once, to share a transaction. */
+/*
+ * Short reads that one reader takes at once, to share a transaction: as many
+ * cost less than to wake another reader, and never more than that.
+ */
+#define TAKE_LEAST 4
 #define TAKE_MAX 16
 
 static struct {
@@ -52,7 +56,7 @@ static bool
 is_short(const struct store_req *req)
 {
 	return req->op == STORE_ACCOUNT_GET || req->op == STORE_KV_GET ||
-	       req->op == STORE_KV_LIST;
+	       req->op == STORE_KV_LIST || req->op == STORE_KV_COUNT;
 }
 
 /* One request, or some short ones; false when it is time to end. */
@@ -68,7 +72,8 @@ reader_take(struct list *taken)
 		pthread_cond_wait(&readers.more, &readers.lock);
 	readers.idle--;
 
-	share = MIN(TAKE_MAX, 1 + readers.queued / readers.max);
+	share = MAX(TAKE_LEAST, 1 + readers.queued / readers.max);
+	share = MIN(TAKE_MAX, share);
 	LIST_EACH(req, &readers.queue, struct store_req, node)
 	{
 		if (n == share || (n > 0 && !is_short(req)))
@@ -89,7 +94,7 @@ static void
 reader_run(struct db *db, struct list *taken)
 {
 	struct store_req *req;
-	int err = db_exec(db, "BEGIN");
+	int err = db_run(db, db_prepare(db, "BEGIN"));
 
 	LIST_EACH(req, taken, struct store_req, node)
 	{
@@ -101,7 +106,7 @@ reader_run(struct db *db, struct list *taken)
 		store_answer(req);
 	}
 	if (err == 0)
-		db_exec(db, "COMMIT");
+		db_run(db, db_prepare(db, "COMMIT"));
 }
 
 /* Without a connection, everything fails; the next time it tries again. */
@@ -166,26 +171,41 @@ reader_add(void)
 		must(readers.count > 0);
 }
 
+/* How many readers these are work for. */
+static size_t
+readers_wanted(const struct list *reqs)
+{
+	size_t shorts = 0, longs = 0;
+
+	for (struct list *l = reqs->next; l != reqs; l = l->next) {
+		if (is_short(CONTAINER_OF(l, struct store_req, node)))
+			shorts++;
+		else
+			longs++;
+	}
+	return longs + (shorts + TAKE_LEAST - 1) / TAKE_LEAST;
+}
+
 void
 readers_push(struct list *reqs)
 {
-	size_t n = 0;
+	size_t n = readers_wanted(reqs);
 
-	for (struct list *l = reqs->next; l != reqs; l = l->next)
-		n++;
 	if (n == 0)
 		return;
 
 	pthread_mutex_lock(&readers.lock);
+	for (struct list *l = reqs->next; l != reqs; l = l->next)
+		readers.queued++;
 	list_splice(&readers.queue, reqs);
-	readers.queued += n;
-	if (readers.queued > readers.idle && readers.count < readers.max)
+	if (readers.count < readers.max &&
+	    readers_wanted(&readers.queue) > readers.idle)
 		reader_add();
-	if (n == 1)
-		pthread_cond_signal(&readers.more);
-	else
-		pthread_cond_broadcast(&readers.more);
+	n = MIN(n, readers.idle);
 	pthread_mutex_unlock(&readers.lock);
+	/* With the lock held, they would wake up only to wait for it. */
+	for (; n > 0; n--)
+		pthread_cond_signal(&readers.more);
 }
 
 void

@@ -8,6 +8,8 @@
 static int
 store_sqlite_load(struct arena *a, const char **why_r)
 {
+	/* Nobody asks for the statistics, for which all threads would queue. */
+	(void)sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
 	store_register(&sqlite_backend);
 	return 0;
 }
