@@ -15,7 +15,8 @@
 	"ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:" \
 	"ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-RSA-AES256-GCM-SHA384:" \
 	"ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-RSA-CHACHA20-POLY1305"
-#define GROUPS "X25519:P-256:P-384:P-521"
+/* Not const only because of what OpenSSL's macro casts it to. */
+static char groups[] = "X25519:P-256:P-384:P-521";
 
 /* ALPN --------------------------------------------------------------------- */
 
@@ -199,7 +200,7 @@ tls_ctx_new(void)
 	must(ctx != NULL);
 	must(SSL_CTX_set_min_proto_version(ctx, TLS1_2_VERSION) == 1);
 	must(SSL_CTX_set_cipher_list(ctx, CIPHERS_12) == 1);
-	must(SSL_CTX_set1_groups_list(ctx, GROUPS) == 1);
+	must(SSL_CTX_set1_groups_list(ctx, groups) == 1);
 	SSL_CTX_set_options(ctx,
 	    SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION |
 		SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_PRIORITIZE_CHACHA);
