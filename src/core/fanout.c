@@ -61,17 +61,23 @@ fanout_add(struct fanout *f, const struct jid *to)
 	b->to[b->count++] = jid_dup(b->arena, to);
 }
 
-/* Presence is of no use where nobody is online, and not worth a look-up. */
-static bool
-is_moot(const struct stanza *st, const struct jid *to)
+/*
+ * The recipient's account; NULL if it is not worth a look-up in the store:
+ * presence is of no use where nobody is online.
+ */
+static struct account *
+recipient(const struct stanza *st, const struct jid *to)
 {
-	const struct account *acct;
+	struct account *acct = account_lookup(to->bare);
+	struct host *host;
 
-	if (!(st->type &
-		(PRESENCE_AVAILABLE | PRESENCE_UNAVAILABLE | PRESENCE_PROBE)))
-		return false;
-	acct = account_lookup(to->bare);
-	return acct == NULL || acct->state == ACCOUNT_ABSENT;
+	if (acct != NULL && acct->state != ACCOUNT_ABSENT)
+		return acct;
+	if (st->type &
+	    (PRESENCE_AVAILABLE | PRESENCE_UNAVAILABLE | PRESENCE_PROBE))
+		return NULL;
+	host = host_find(to->domain);
+	return host != NULL ? account_at(to, host) : NULL;
 }
 
 static void
@@ -88,14 +94,16 @@ static void
 batch_deliver(void *msg)
 {
 	struct batch *b = msg;
+	struct account *acct;
 	struct stanza *st;
 
 	for (size_t i = 0; i < b->count; i++) {
-		if (is_moot(b->st, &b->to[i]))
+		acct = recipient(b->st, &b->to[i]);
+		if (acct == NULL)
 			continue;
 		st = stanza_copy(b->st);
 		stanza_set_to(st, &b->to[i]);
-		router_send(st);
+		lane_put(&acct->in, st);
 	}
 	batch_free(b);
 }
