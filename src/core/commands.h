@@ -143,8 +143,12 @@ const char *command_node(void);
 struct account;
 void command_at_home(
     struct cmd *c, void (*found)(struct cmd *c, struct account *acct));
-/* Runs fn on the calling loop, in place of what was to run so before. */
+/*
+ * Runs fn on the first worker, in place of what was to run so before.
+ * command_never, on any worker: not any more.
+ */
 void command_after(uint64_t ms, void (*fn)(void));
+void command_never(void);
 /*
  * Closes the calling worker's sessions, of the host or (NULL) all, with a
  * stream error; answers how many.

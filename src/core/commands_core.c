@@ -32,11 +32,19 @@ commands_unload(void)
 	commands_remove(NULL);
 }
 
+/* The worker ends. */
+static void
+commands_stop(struct mod *m)
+{
+	command_never();
+}
+
 const struct module commands_module = {
 	.summary = "the core's own commands",
 	.is_global = true,
 	.load = commands_load,
 	.unload = commands_unload,
+	.stop = commands_stop,
 };
 
 void

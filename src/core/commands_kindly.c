@@ -16,6 +16,7 @@
 
 struct announcement {
 	struct cmd *cmd;
+	struct loop *loop;
 	struct str text;
 	uint64_t delay_ms;
 	void (*then)(void);
@@ -53,11 +54,20 @@ on_announced(void *ctx)
 	cmd_ok(an->cmd, NULL);
 }
 
+static void
+on_closed(void *msg)
+{
+	worker_gather(announce_part, on_announced, msg);
+}
+
 /* On the main thread, whose listeners are. */
 static void
 on_close_listeners(void *msg)
 {
+	struct announcement *an = (struct announcement *)msg;
+
 	listeners_close();
+	loop_post(an->loop, on_closed, an);
 }
 
 static void
@@ -73,11 +83,11 @@ run_kindly(struct cmd *c, void (*then)(void))
 		return;
 	}
 	an->cmd = c;
+	an->loop = loop_self();
 	an->text = cmd_str(c, "announcement");
 	an->delay_ms = SECONDS(delay);
 	an->then = then;
-	main_post(on_close_listeners, NULL);
-	worker_gather(announce_part, on_announced, an);
+	main_post(on_close_listeners, an);
 }
 
 static void

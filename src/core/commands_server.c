@@ -29,11 +29,16 @@ command_node(void)
 
 /* Later -------------------------------------------------------------------*/
 
-/* What the server does next; a later wish takes the place of an earlier. */
-static _Thread_local struct {
+/* What the server does next, on the first worker. */
+static struct {
 	struct timer timer;
 	void (*fn)(void);
 } later;
+
+struct wish {
+	uint64_t ms;
+	void (*fn)(void);
+};
 
 static void
 on_later(struct timer *t)
@@ -41,11 +46,31 @@ on_later(struct timer *t)
 	later.fn();
 }
 
+static void
+on_wish(void *msg)
+{
+	struct wish *w = (struct wish *)msg;
+
+	later.fn = w->fn;
+	timer_start(&later.timer, w->ms, on_later);
+	xfree(w);
+}
+
 void
 command_after(uint64_t ms, void (*fn)(void))
 {
-	later.fn = fn;
-	timer_start(&later.timer, ms, on_later);
+	struct wish *w = (struct wish *)xzalloc(sizeof(*w));
+
+	w->ms = ms;
+	w->fn = fn;
+	loop_post(loop_at(0), on_wish, w);
+}
+
+void
+command_never(void)
+{
+	if (loop_index(loop_self()) == 0)
+		timer_stop(&later.timer);
 }
 
 /* Life --------------------------------------------------------------------*/

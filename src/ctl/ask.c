@@ -30,11 +30,12 @@ ask_secret(struct arena *a, const char *prompt, struct str *secret_r)
 	if (tcgetattr(STDIN_FILENO, &old) < 0)
 		return read_line(a, stdin, secret_r);
 
-	fprintf(stderr, "%s: ", prompt);
-	fflush(stderr);
+	/* What is typed before the prompt is dropped; what comes after, hidden. */
 	quiet = old;
 	quiet.c_lflag &= ~(tcflag_t)ECHO;
 	tcsetattr(STDIN_FILENO, TCSAFLUSH, &quiet);
+	fprintf(stderr, "%s: ", prompt);
+	fflush(stderr);
 	ok = read_line(a, stdin, secret_r);
 	tcsetattr(STDIN_FILENO, TCSAFLUSH, &old);
 	fputc('\n', stderr);

@@ -925,6 +925,12 @@ async def test_evacuate_kindly(server):
     await server.client("u1", register=False)
 
 
+async def test_stop_before_it_is_time(server):
+    """A stop does not wait for one that was put off, nor trip over it."""
+    await done(server, "stop_kindly", "3000", "Later")
+    assert await server.stop() == 0
+
+
 async def test_restart_kindly(server):
     juliet = await online(await server.client("juliet"))
     server.expects_exit = True
