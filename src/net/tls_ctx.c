@@ -15,6 +15,13 @@
 	"ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:" \
 	"ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-RSA-AES256-GCM-SHA384:" \
 	"ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-RSA-CHACHA20-POLY1305"
+/*
+ * AES-128 first: its key schedule is of SHA-256, for which processors have
+ * instructions, and so the handshake is cheaper, and the session smaller.
+ */
+#define CIPHERS_13 \
+	"TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:" \
+	"TLS_CHACHA20_POLY1305_SHA256"
 /* Not const only because of what OpenSSL's macro casts it to. */
 static char groups[] = "X25519:P-256:P-384:P-521";
 
@@ -200,6 +207,7 @@ tls_ctx_new(void)
 	must(ctx != NULL);
 	must(SSL_CTX_set_min_proto_version(ctx, TLS1_2_VERSION) == 1);
 	must(SSL_CTX_set_cipher_list(ctx, CIPHERS_12) == 1);
+	must(SSL_CTX_set_ciphersuites(ctx, CIPHERS_13) == 1);
 	must(SSL_CTX_set1_groups_list(ctx, groups) == 1);
 	SSL_CTX_set_options(ctx,
 	    SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION |
