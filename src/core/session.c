@@ -86,9 +86,8 @@ session_free(void *msg)
 	account_unpin(acct);
 }
 
-/* `is_replaced`: what is unacknowledged is for the session that comes. */
 static void
-session_finish(struct session *s, const char *why, bool is_replaced)
+session_finish(struct session *s, const char *why, enum sm_end how)
 {
 	struct log_ctx log;
 
@@ -105,7 +104,7 @@ session_finish(struct session *s, const char *why, bool is_replaced)
 	s->stream = NULL;
 	flush_end(s);
 	if (s->sm != NULL)
-		sm_end(s->sm, is_replaced);
+		sm_end(s->sm, how);
 	loop_post(loop_self(), session_free, s);
 }
 
@@ -124,7 +123,7 @@ session_fail_stream(
 
 static void
 session_close_as(struct session *s, enum qname stream_error, const char *text,
-    bool is_replaced)
+    enum sm_end how)
 {
 	struct str name = stream_error != EL_NONE
 			      ? names_elem_local((qname_t)stream_error)
@@ -133,32 +132,32 @@ session_close_as(struct session *s, enum qname stream_error, const char *text,
 	if (s->is_closing)
 		return;
 	session_fail_stream(s, stream_error, text);
-	session_finish(s, text != NULL ? text : name.p, is_replaced);
+	session_finish(s, text != NULL ? text : name.p, how);
 }
 
 void
 session_close(struct session *s, enum qname stream_error, const char *text)
 {
-	session_close_as(s, stream_error, text, false);
+	session_close_as(s, stream_error, text, END_FOR_GOOD);
 }
 
 void
 session_replace(struct session *s)
 {
 	session_close_as(
-	    s, EL_SE_CONFLICT, "replaced by a new connection", true);
+	    s, EL_SE_CONFLICT, "replaced by a new connection", END_REPLACED);
 }
 
 void
 session_stream_ended(struct session *s, const char *why)
 {
-	session_finish(s, why, false);
+	session_finish(s, why, END_FOR_GOOD);
 }
 
 void
 session_expired(struct session *s, const char *why)
 {
-	session_finish(s, why, false);
+	session_finish(s, why, END_FOR_GOOD);
 }
 
 void
@@ -169,7 +168,7 @@ sessions_shutdown(void)
 	if (sessions.next == NULL)
 		return;
 	while ((s = LIST_FIRST(&sessions, struct session, loop_node)) != NULL)
-		session_close_as(s, EL_SE_SYSTEM_SHUTDOWN, NULL, true);
+		session_close_as(s, EL_SE_SYSTEM_SHUTDOWN, NULL, END_SHUTDOWN);
 }
 
 /* ---- detached, and attached again ---- */
@@ -198,7 +197,7 @@ session_link_lost(struct session *s, const char *why)
 	if (sm_can_resume(s->sm))
 		session_detach(s, why);
 	else
-		session_finish(s, why, false);
+		session_finish(s, why, END_FOR_GOOD);
 }
 
 uint64_t

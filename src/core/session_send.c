@@ -13,13 +13,11 @@
 
 /*
  * The message that was last sent to several sessions of an account as one
- * wire, so that those that count share its parcel. Until the turn's end.
+ * wire: they share its parcel. Until the turn's end.
  */
 static __thread struct {
 	struct wire *wire;
-	struct account *account;
-	struct parcel *parcel; /* NULL until a session that counts gets it */
-	bool is_had;
+	struct parcel *parcel;
 	struct deferred forget;
 } shared;
 
@@ -28,39 +26,18 @@ shared_forget(struct deferred *d)
 {
 	parcel_unref(&shared.parcel);
 	wire_unref(&shared.wire);
-	shared.account = NULL;
-	shared.is_had = false;
-}
-
-static void
-shared_begin(struct account *acct, struct wire *w)
-{
-	if (shared.wire == w && shared.account == acct)
-		return;
-	shared_forget(NULL);
-	shared.wire = wire_ref(w);
-	shared.account = acct;
-	loop_defer(&shared.forget, shared_forget);
 }
 
 static struct parcel *
 shared_parcel(struct account *acct, struct wire *w, const struct stanza *st)
 {
-	shared_begin(acct, w);
-	if (shared.parcel == NULL) {
+	if (shared.wire != w || shared.parcel->account != acct) {
+		shared_forget(NULL);
+		shared.wire = wire_ref(w);
 		shared.parcel = parcel_new(acct, st->received);
-		shared.parcel->is_had = shared.is_had;
+		loop_defer(&shared.forget, shared_forget);
 	}
-	return parcel_ref(shared.parcel);
-}
-
-static void
-shared_had(struct account *acct, struct wire *w)
-{
-	shared_begin(acct, w);
-	shared.is_had = true;
-	if (shared.parcel != NULL)
-		shared.parcel->is_had = true;
+	return shared.parcel;
 }
 
 /* ---- the bound ---- */
@@ -180,9 +157,16 @@ session_send(struct session *s, struct stanza *st)
 		session_send_now(s, st);
 }
 
+bool
+session_takes_bytes(const struct session *s)
+{
+	return s->filters == 0 && s->flush == NULL;
+}
+
 void
 session_send_wire(struct session *s, struct wire *w, const struct stanza *st)
 {
+	struct parcel *p = NULL;
 	struct receipt *r;
 
 	if (s->filters > 0 || flush_holds(s, st) || st->is_resent ||
@@ -191,16 +175,15 @@ session_send_wire(struct session *s, struct wire *w, const struct stanza *st)
 		return;
 	}
 	r = receipt_ref(st->receipt);
+	if (st->kind == STANZA_MESSAGE)
+		p = shared_parcel(s->account, w, st);
 	if (s->stream != NULL)
 		stream_send_wire(s->stream, w);
 	if (s->sm != NULL) {
-		sm_sent(s->sm, wire_ref(w), st, &r,
-		    st->kind == STANZA_MESSAGE
-			? shared_parcel(s->account, w, st)
-			: NULL);
+		sm_sent(s->sm, wire_ref(w), st, &r, parcel_ref(p));
 	} else {
-		if (st->kind == STANZA_MESSAGE)
-			shared_had(s->account, w);
+		if (p != NULL)
+			parcel_had(p, s);
 		receipt_done_after_flush(&r);
 	}
 	metric_add(METRIC_STANZAS_OUT, 1);

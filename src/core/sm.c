@@ -273,7 +273,7 @@ sm_acked(struct sm *sm, uint32_t h)
 	for (; n > 0; n--) {
 		item = LIST_FIRST(&sm->queue, struct sm_item, node);
 		if (item->parcel != NULL)
-			parcel_acked(item->parcel, item->is_late);
+			parcel_acked(item->parcel, sm->session, item->is_late);
 		sm_item_free(sm, item);
 	}
 	if (sm->count == 0)

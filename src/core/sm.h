@@ -121,12 +121,19 @@ void sm_resume_now(struct sm *sm);
 /* For the stream that waited: it is gone. */
 void sm_resumer_gone(struct sm *sm);
 
+/* Why a session with stream management ends. */
+enum sm_end {
+	END_FOR_GOOD,
+	END_REPLACED, /* the same client has come back */
+	END_SHUTDOWN,
+};
+
 /*
- * The session ends: what was not acknowledged goes to the account's other
- * sessions, into the spool, or back; with `is_replaced` always into the spool,
- * for the session that comes now.
+ * What was not acknowledged goes to the account's other sessions, unless one
+ * had it, or into the spool, or back to its sender. For a client that has come
+ * back, and at shutdown, it always goes into the spool.
  */
-void sm_end(struct sm *sm, bool is_replaced);
+void sm_end(struct sm *sm, enum sm_end how);
 
 /* ---- between sm*.c ---- */
 

@@ -234,13 +234,14 @@ give_back(struct stanza *st, bool is_archived)
 }
 
 static void
-end_message(struct sm *sm, struct sm_item *item, bool is_replaced)
+end_message(struct sm *sm, struct sm_item *item, enum sm_end how)
 {
 	struct account *acct = sm->session->account;
 	struct stanza *st;
 	bool is_sent = false;
 
-	if (item->parcel != NULL && !parcel_let_go(item->parcel))
+	if (item->parcel != NULL &&
+	    !parcel_let_go(item->parcel, how == END_REPLACED))
 		return;
 	if (item->parcel == NULL)
 		item->parcel = parcel_new(acct, item->received);
@@ -249,7 +250,7 @@ end_message(struct sm *sm, struct sm_item *item, bool is_replaced)
 		return;
 	st->receipt = item->receipt;
 	item->receipt = NULL;
-	if (!is_replaced && !acct->is_deleted) {
+	if (how == END_FOR_GOOD && !acct->is_deleted) {
 		if (!item->is_late)
 			stanza_delay(st, acct->host->jid.full, item->received);
 		is_sent = pass_on(acct, st, item->parcel);
@@ -279,7 +280,7 @@ end_other(struct sm *sm, struct sm_item *item)
 }
 
 void
-sm_end(struct sm *sm, bool is_replaced)
+sm_end(struct sm *sm, enum sm_end how)
 {
 	struct sm_item *item;
 
@@ -294,7 +295,7 @@ sm_end(struct sm *sm, bool is_replaced)
 	}
 	while ((item = LIST_FIRST(&sm->queue, struct sm_item, node)) != NULL) {
 		if (item->is_worth)
-			end_message(sm, item, is_replaced);
+			end_message(sm, item, how);
 		else
 			end_other(sm, item);
 		sm_item_free(sm, item);

@@ -10,6 +10,7 @@
 #include "core/conf.h"
 #include "core/host.h"
 #include "core/metrics.h"
+#include "core/session.h"
 #include "store/store.h"
 #include "xml/writer.h"
 
@@ -149,21 +150,46 @@ parcel_hold(struct parcel *p)
 	p->holders++;
 }
 
+static uint32_t
+resource_mark(const struct session *s)
+{
+	return (uint32_t)str_hash(s->jid.resource);
+}
+
+bool
+parcel_was_had_by(const struct parcel *p, const struct session *s)
+{
+	uint32_t mark = resource_mark(s);
+
+	for (unsigned i = 0; i < p->had_count; i++)
+		if (p->had_by[i] == mark)
+			return true;
+	return false;
+}
+
 void
-parcel_acked(struct parcel *p, bool was_late)
+parcel_had(struct parcel *p, const struct session *s)
 {
 	p->is_had = true;
+	if (p->had_count < PARCEL_HAD_MAX)
+		p->had_by[p->had_count++] = resource_mark(s);
+}
+
+void
+parcel_acked(struct parcel *p, const struct session *s, bool was_late)
+{
+	parcel_had(p, s);
 	must(p->holders > 0);
 	if (--p->holders == 0 || was_late)
 		parcel_unstore(p);
 }
 
 bool
-parcel_let_go(struct parcel *p)
+parcel_let_go(struct parcel *p, bool is_for_next)
 {
 	must(p->holders > 0);
-	if (--p->holders > 0)
-		return false;
+	if (--p->holders > 0 || is_for_next)
+		return is_for_next;
 	if (p->is_had)
 		parcel_unstore(p);
 	return !p->is_had;
@@ -191,7 +217,9 @@ spool_parcel(struct account *acct, struct str key)
 static void
 waiter_end(struct spool *sp, struct waiter *w, int err)
 {
-	if (err < 0 && w->is_put && sp->count > 0)
+	bool is_there = w->parcel == NULL || w->parcel->is_stored;
+
+	if (err < 0 && w->is_put && is_there && sp->count > 0)
 		sp->count--;
 	if (w->parcel != NULL && w->parcel->is_stored) {
 		w->parcel->is_durable = err == 0;

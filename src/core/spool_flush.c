@@ -133,9 +133,9 @@ wrote_drop(struct flush *f, bool has_them)
 		struct parcel *p = f->wrote[i];
 
 		if (has_them)
-			parcel_acked(p, true);
+			parcel_acked(p, f->session, true);
 		else
-			parcel_let_go(p);
+			parcel_let_go(p, true);
 		parcel_unref(&p);
 	}
 	f->wrote_count = 0;
@@ -184,18 +184,23 @@ flush_wrote(struct session *s, struct parcel *p)
 
 /* ---- pages ---- */
 
-/*
- * The session has it: it got it when it came, and waits to acknowledge it or
- * has done so.
- */
+/* The client has it already, or waits to acknowledge it. */
 static bool
 is_known(const struct session *s, const struct parcel *p)
 {
-	if (!p->is_stored)
-		return true;
-	if (session_has_parcel(s, p))
-		return true;
-	return p->is_had && p->received >= s->since;
+	return !p->is_stored || parcel_was_had_by(p, s) ||
+	       session_has_parcel(s, p);
+}
+
+/* Has it an id in the account's archive, from which the client will read it? */
+static bool
+is_in_archive(const struct session *s, const struct stanza *st)
+{
+	const struct elem *e = elem_child(st->root, EL_STANZA_ID);
+
+	while (e != NULL && !str_eq(elem_attr(e, AT_BY), s->account->jid.bare))
+		e = elem_next(e, EL_STANZA_ID);
+	return s->reads_archive && e != NULL;
 }
 
 static void
@@ -221,6 +226,9 @@ send_item(struct flush *f, const struct kv_item *item)
 		    STR_ARG(item->key));
 		spool_del(f->account, item->key);
 		arena_free(&a);
+	} else if (is_in_archive(f->session, st)) {
+		spool_del(f->account, item->key);
+		stanza_free(&st);
 	} else {
 		st->is_resent = true;
 		st->received = p->received;

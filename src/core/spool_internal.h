@@ -16,14 +16,18 @@
 #include "base/random.h"
 #include "core/spool.h"
 
+#define PARCEL_HAD_MAX 4
+
 struct flush;
 
 struct parcel {
 	struct account *account; /* pinned by the sessions that hold it */
 	unsigned refs;
 	unsigned holders; /* queues in which it is not acknowledged */
-	bool is_had;	  /* a client has it */
-	bool is_stored;	  /* it is in the spool, or on its way there */
+	bool is_had;	  /* a client has it; by resource, the first of them: */
+	uint8_t had_count;
+	uint32_t had_by[PARCEL_HAD_MAX];
+	bool is_stored; /* it is in the spool, or on its way there */
 	bool is_durable;
 	int64_t received;
 	char key[UUID_LEN + 1]; /* in the spool */
@@ -34,14 +38,20 @@ struct parcel *parcel_new(struct account *acct, int64_t received);
 struct parcel *parcel_ref(struct parcel *p);
 void parcel_unref(struct parcel **p);
 
-/* It is in one more queue; a client has it. `was_late`: from a flush. */
+/* It is in one more queue. */
 void parcel_hold(struct parcel *p);
-void parcel_acked(struct parcel *p, bool was_late);
+/* The session's client has it; it was in no queue, or it is acknowledged. */
+void parcel_had(struct parcel *p, const struct session *s);
+/* `was_late`: it came from a flush. */
+void parcel_acked(struct parcel *p, const struct session *s, bool was_late);
+/* Has a client of that resource had it? */
+bool parcel_was_had_by(const struct parcel *p, const struct session *s);
 /*
  * A queue lets go of it unacknowledged. True: nobody has it, so it must go
- * on, or stay in the spool.
+ * on, or stay in the spool. With `is_for_next` it stays there in any case,
+ * for the same client's next session.
  */
-bool parcel_let_go(struct parcel *p);
+bool parcel_let_go(struct parcel *p, bool is_for_next);
 
 /*
  * Puts a parcel's message into the spool, unless it is there. Takes *r,
