@@ -8,6 +8,39 @@
 #include "core/presence.h"
 #include "core/router.h"
 #include "core/stanza_impl.h"
+#include "store/store.h"
+
+/* Back-pressure --------------------------------------------------------------- */
+
+/*
+ * What clients send ends in the store, which refuses more than it can keep in
+ * memory. Long before that nothing more is read, until it has caught up.
+ */
+#define STORE_HIGH 10000
+#define STORE_LOW 2500
+#define LOOK_AGAIN_MS 5
+
+static _Thread_local struct timer strained;
+
+static void
+on_look_again(struct timer *t)
+{
+	if (store_waiting() > STORE_LOW)
+		timer_start(t, LOOK_AGAIN_MS, on_look_again);
+	else
+		loop_relieve();
+}
+
+static void
+check_strain(void)
+{
+	if (store_waiting() < STORE_HIGH || timer_is_running(&strained))
+		return;
+	loop_strain();
+	timer_start(&strained, LOOK_AGAIN_MS, on_look_again);
+}
+
+/* Input ------------------------------------------------------------------------ */
 
 /* The sender's own name, whole or without its resource. */
 static bool
@@ -116,6 +149,7 @@ session_input(struct session *s, struct elem *e, struct receipt *r)
 		stanza_free(&st);
 	else
 		lane_put(&s->account->out, st);
+	check_strain();
 }
 
 /* On its way out --------------------------------------------------------- */

@@ -119,6 +119,18 @@ congestion_eased(void)
 		uv_async_send(&loops[i]->wake);
 }
 
+void
+loop_strain(void)
+{
+	atomic_fetch_add(&congested_count, 1);
+}
+
+void
+loop_relieve(void)
+{
+	congestion_eased();
+}
+
 static bool
 mail_run(struct loop *l)
 {

@@ -49,6 +49,13 @@ API void loop_post(struct loop *to, void (*fn)(void *msg), void *msg);
  */
 API bool loop_is_congested(const struct loop *l);
 
+/*
+ * For other queues than mailboxes: producers stop reading until as many
+ * loop_relieve() as loop_strain() have been called, from any loops.
+ */
+void loop_strain(void);
+void loop_relieve(void);
+
 /* Runs once at the end of this turn. Embedded in its owner; {0} at first. */
 struct deferred {
 	struct list node;
