@@ -45,9 +45,10 @@ keep(struct account *acct, struct stanza *st, bool is_outgoing)
 	item.with = is_outgoing ? st->to.full : st->from.full;
 	item.xml = xml_text(a, st->root);
 	item.body = elem_child_text(st->root, EL_BODY);
-	item.origin_id = elem_attr(elem_child(st->root, EL_ORIGIN_ID), AT_ID);
+	item.origin_id = stanza_id(st);
 	if (item.origin_id.n == 0)
-		item.origin_id = stanza_id(st);
+		item.origin_id =
+		    elem_attr(elem_child(st->root, EL_ORIGIN_ID), AT_ID);
 	mam_media(st->root, &item);
 	archive_append(w, acct->jid.bare, &item);
 	store_commit(&w, on_kept, receipt_ref(st->receipt));
@@ -80,6 +81,7 @@ on_sent(struct mod *m, struct stanza *st)
 	    !mam_wants(m, acct, &st->to))
 		return STANZA_PASS;
 	st->archive_id = keep(acct, st, true);
+	mam_retract(acct, st, true);
 	return STANZA_PASS;
 }
 
@@ -100,6 +102,7 @@ on_deliver(struct mod *m, struct stanza *st)
 	elem_set(e, AT_ID, keep(acct, st, false));
 	elem_append(st->root, e);
 	st->is_archived = true;
+	mam_retract(acct, st, false);
 	return STANZA_PASS;
 }
 
@@ -127,7 +130,10 @@ on_query(struct mod *m, struct stanza *iq)
 {
 	const struct mam_options *o = mod_options(m);
 	struct history_rules rules = { .page_max = o->page_max };
+	struct session *s = iq_session(iq);
 
+	if (s != NULL && iq->type == IQ_SET)
+		mam_note_device(m, s);
 	return history_query(iq, &rules);
 }
 
@@ -135,6 +141,12 @@ static enum verdict
 on_other(struct mod *m, struct stanza *iq)
 {
 	return stanza_refuse(iq, EL_FORBIDDEN);
+}
+
+static void
+on_bound(struct mod *m, struct session *s)
+{
+	s->reads_archive = mam_is_device(m, s);
 }
 
 /* ---- retention --------------------------------------------------------- */
@@ -219,6 +231,7 @@ static const struct hook hooks[] = {
 	{ HOOK_MESSAGE_SENT, NORMAL, .stanza = on_sent },
 	{ HOOK_MESSAGE_DELIVER, NORMAL, .stanza = on_deliver },
 	{ HOOK_ACCOUNT_LOAD, NORMAL, .account = on_load },
+	{ HOOK_SESSION_BOUND, NORMAL, .session = on_bound },
 	HOOKS_END,
 };
 
@@ -227,6 +240,7 @@ static const struct feature features[] = {
 	{ TO_ACCOUNT, STR_INIT("urn:xmpp:mam:2#extended") },
 	{ TO_ACCOUNT, STR_INIT("urn:xmpp:sid:0") },
 	{ TO_ACCOUNT, STR_INIT("urn:xmpp:fulltext:0") },
+	{ TO_ACCOUNT, STR_INIT("urn:xmpp:message-retract:1#tombstone") },
 	FEATURES_END,
 };
 

@@ -19,16 +19,33 @@ struct mam_prefs {
 	enum mam_default by_default;
 	struct str *always, *never; /* bare or full JIDs */
 	size_t always_count, never_count;
+	/* Resources whose clients read the archive; the oldest first. */
+	struct str *device;
+	size_t device_count;
 };
 
 /* May what is exchanged with `with` be archived? */
 bool mam_wants(struct mod *m, struct account *acct, const struct jid *with);
+/*
+ * A client that reads the archive is not sent again what is in there when it
+ * logs in the next time: remembers its resource; and is it one of them?
+ */
+void mam_note_device(struct mod *m, struct session *s);
+bool mam_is_device(struct mod *m, const struct session *s);
 void mam_prefs_load(struct mod *m, struct account *acct);
 void mam_prefs_free(struct mod *m, void *state);
 enum verdict mam_on_prefs(struct mod *m, struct stanza *iq);
 
 /* The first medium of a message, for the archive's columns. */
 void mam_media(const struct elem *message, struct archive_item *item);
+
+/*
+ * XEP-0424: a retraction that has just been archived. What it retracts is
+ * looked for in the account's archive and replaced by a tombstone, if the
+ * same bare JID sent it.
+ */
+void mam_retract(
+    struct account *acct, const struct stanza *st, bool is_outgoing);
 
 extern const struct command mam_commands[];
 

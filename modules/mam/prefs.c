@@ -8,6 +8,9 @@
 #define STORE STR("mam")
 #define KEY STR("prefs")
 #define JIDS_MAX 1000
+/* Devices are kept as keys of their own, with the time as value. */
+#define DEVICE STR("device ")
+#define DEVICES_MAX 30
 
 const char *const mam_defaults[] = { "always", "never", "roster", NULL };
 
@@ -23,13 +26,20 @@ drop_jids(struct str **jids, size_t *count)
 	*count = 0;
 }
 
+static void
+drop_lists(struct mam_prefs *p)
+{
+	drop_jids(&p->always, &p->always_count);
+	drop_jids(&p->never, &p->never_count);
+}
+
 void
 mam_prefs_free(struct mod *m, void *state)
 {
 	struct mam_prefs *p = state;
 
-	drop_jids(&p->always, &p->always_count);
-	drop_jids(&p->never, &p->never_count);
+	drop_lists(p);
+	drop_jids(&p->device, &p->device_count);
 }
 
 static void
@@ -60,7 +70,7 @@ set_prefs(struct mod *m, struct account *acct, const struct elem *prefs)
 {
 	struct mam_prefs *p = account_slot(acct, m);
 
-	mam_prefs_free(m, p);
+	drop_lists(p);
 	p->is_set = find_default(elem_attr(prefs, AT_DEFAULT), &p->by_default);
 	take_jids(
 	    elem_child(prefs, EL_MAM_ALWAYS), &p->always, &p->always_count);
@@ -73,21 +83,81 @@ struct load {
 };
 
 static void
-on_loaded(void *ctx, int err, struct str value)
+add_device(struct mam_prefs *p, struct str resource)
+{
+	if (p->device == NULL)
+		p->device = xmalloc(DEVICES_MAX * sizeof(*p->device));
+	if (p->device_count == DEVICES_MAX) {
+		str_free(&p->device[0]);
+		p->device_count--;
+		memmove(p->device, p->device + 1,
+		    p->device_count * sizeof(*p->device));
+	}
+	p->device[p->device_count++] = str_heap(resource);
+}
+
+static void
+load_prefs(struct load *load, struct str value)
+{
+	struct arena *a = arena_new(0);
+	struct elem *prefs =
+	    xml_parse(a, str_dup(a, value), NULL, NS_NONE, NULL);
+
+	if (prefs != NULL)
+		set_prefs(load->mod, load->acct, prefs);
+	arena_free(&a);
+}
+
+static void
+on_loaded(void *ctx, int err, const struct kv_item *items, size_t count)
 {
 	struct load *load = ctx;
 
-	if (err == 0) {
-		struct arena *a = arena_new(0);
-		struct elem *prefs =
-		    xml_parse(a, str_dup(a, value), NULL, NS_NONE, NULL);
-
-		if (prefs != NULL)
-			set_prefs(load->mod, load->acct, prefs);
-		arena_free(&a);
+	for (size_t i = 0; i < count; i++) {
+		if (str_eq(items[i].key, KEY))
+			load_prefs(load, items[i].value);
+		else if (str_has_prefix(items[i].key, DEVICE))
+			add_device(account_slot(load->acct, load->mod),
+			    str_skip(items[i].key, DEVICE.n));
 	}
-	account_load_release(load->acct, err == ERR_ABSENT ? 0 : err);
+	account_load_release(load->acct, err);
 	xfree(load);
+}
+
+bool
+mam_is_device(struct mod *m, const struct session *s)
+{
+	const struct mam_prefs *p = account_slot_peek(s->account, m);
+
+	for (size_t i = 0; p != NULL && i < p->device_count; i++)
+		if (str_eq(p->device[i], s->jid.resource))
+			return true;
+	return false;
+}
+
+void
+mam_note_device(struct mod *m, struct session *s)
+{
+	struct str owner = s->account->jid.bare;
+	struct mam_prefs *p = account_slot(s->account, m);
+	struct store_write *w;
+	struct arena *a;
+
+	s->reads_archive = true;
+	if (mam_is_device(m, s))
+		return;
+	w = store_write_new(owner);
+	a = store_write_arena(w);
+	if (p->device_count == DEVICES_MAX)
+		kv_del(w, owner, STORE,
+		    str_printf(a, STR_FMT STR_FMT, STR_ARG(DEVICE),
+			STR_ARG(p->device[0])));
+	kv_put(w, owner, STORE,
+	    str_printf(
+		a, STR_FMT STR_FMT, STR_ARG(DEVICE), STR_ARG(s->jid.resource)),
+	    clock_format(a, clock_real(), false));
+	store_commit(&w, NULL, NULL);
+	add_device(p, s->jid.resource);
 }
 
 void
@@ -98,7 +168,8 @@ mam_prefs_load(struct mod *m, struct account *acct)
 	load->mod = m;
 	load->acct = acct;
 	account_load_hold(acct);
-	kv_get(acct->jid.bare, STORE, KEY, on_loaded, load);
+	kv_list(acct->jid.bare, STORE, STR_NONE, false, DEVICES_MAX + 1,
+	    on_loaded, load);
 }
 
 static bool

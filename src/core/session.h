@@ -31,6 +31,7 @@ struct session {
 	int8_t priority;	 /* of the available presence */
 	bool is_interested;	 /* has asked for the roster */
 	uint8_t filters;	 /* how many want HOOK_SESSION_SEND for it */
+	bool reads_archive;	 /* its client catches up from the archive */
 	bool is_closing;	 /* out of all look-ups already */
 	bool had_initial;	 /* initial presence has been sent once */
 	bool is_overflowing;	 /* too much is queued: it will be detached */
@@ -67,6 +68,11 @@ API void session_send(struct session *s, struct stanza *st);
  */
 API void session_send_wire(
     struct session *s, struct wire *w, const struct stanza *st);
+/*
+ * May bytes be sent to it as they are? Not while something holds back or looks
+ * at what it is sent.
+ */
+API bool session_takes_bytes(const struct session *s);
 /*
  * Ends the session: the client gets the stream error (EL_NONE: none) with
  * text (or NULL), others get unavailable presence. Frees it, in a later turn.

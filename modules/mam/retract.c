@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: MIT */
+/* XEP-0424: tombstones in the place of what was retracted. */
+#include "modules/mam/mam.h"
+
+/* What is looked for; it has an arena of its own. */
+struct retraction {
+	struct arena *arena;
+	struct str owner;
+	struct jid with;
+	struct str id; /* of the retraction's <message/> */
+	struct str stamp;
+	bool is_outgoing;
+};
+
+/* The envelope stays, all that was in it goes. */
+static struct str
+tombstone(struct retraction *r, const struct archive_item *item)
+{
+	struct elem *message = xml_parse(
+	    r->arena, str_dup(r->arena, item->xml), NULL, NS_CLIENT, NULL);
+	struct elem *e;
+
+	if (message == NULL)
+		return STR_NONE;
+	elem_set_text(message, STR_NONE);
+	e = elem_add(message, EL_RETRACTED);
+	elem_set(e, AT_STAMP, r->stamp);
+	if (r->id.n > 0)
+		elem_set(e, AT_ID, r->id);
+	return xml_text(r->arena, message);
+}
+
+/* A retraction may be told by another id than it tells; never twice. */
+static bool
+is_meant(const struct retraction *r, const struct archive_item *item)
+{
+	struct jid with = jid_of(item->with);
+
+	return item->is_outgoing == r->is_outgoing &&
+	       str_eq(with.bare, r->with.bare);
+}
+
+static void
+on_found(void *ctx, int err, const struct archive_page *page)
+{
+	struct retraction *r = ctx;
+
+	for (size_t i = 0; err == 0 && i < page->count; i++) {
+		struct str xml;
+		struct store_write *w;
+
+		if (!is_meant(r, &page->items[i]))
+			continue;
+		xml = tombstone(r, &page->items[i]);
+		if (str_is_none(xml))
+			continue;
+		w = store_write_new(r->owner);
+		archive_replace(w, r->owner, page->items[i].id, xml);
+		store_commit(&w, NULL, NULL);
+	}
+	arena_free(&r->arena);
+}
+
+void
+mam_retract(struct account *acct, const struct stanza *st, bool is_outgoing)
+{
+	struct str id = elem_attr(elem_child(st->root, EL_RETRACT), AT_ID);
+	struct archive_filter filter = { .limit = 10 };
+	struct retraction *r;
+	struct arena *a;
+
+	if (id.n == 0)
+		return;
+	a = arena_new(0);
+	r = arena_new_of(a, struct retraction);
+	r->arena = a;
+	r->owner = str_dup(a, acct->jid.bare);
+	r->with = jid_dup(a, is_outgoing ? &st->to : &st->from);
+	r->id = str_dup(a, stanza_id(st));
+	r->stamp = clock_format(a, clock_real(), true);
+	r->is_outgoing = is_outgoing;
+	filter.origin_id = id;
+	filter.with = r->with.bare;
+	archive_find(r->owner, &filter, on_found, r);
+}
