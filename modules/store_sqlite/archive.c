@@ -2,61 +2,8 @@
 /* Archives: what is written to them, and small reads. */
 #include "modules/store_sqlite/archive.h"
 
-static int
-hex_digit(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	return -1;
-}
-
-bool
-id_parse(struct str text, struct id *id_r)
-{
-	size_t n = 0;
-
-	if (text.n != UUID_LEN)
-		return false;
-	for (size_t i = 0; i < UUID_LEN;) {
-		int high, low;
-
-		if (i == 8 || i == 13 || i == 18 || i == 23) {
-			if (text.p[i++] != '-')
-				return false;
-			continue;
-		}
-		high = hex_digit(text.p[i]);
-		low = hex_digit(text.p[i + 1]);
-		if (high < 0 || low < 0)
-			return false;
-		id_r->b[n++] = (uint8_t)(high << 4 | low);
-		i += 2;
-	}
-	return true;
-}
-
-struct str
-id_text(struct arena *a, const void *bytes)
-{
-	static const char digits[] = "0123456789abcdef";
-	const uint8_t *b = bytes;
-	char *p = arena_bytes(a, UUID_LEN + 1);
-	size_t n = 0;
-
-	for (size_t i = 0; i < ID_LEN; i++) {
-		if (i == 4 || i == 6 || i == 8 || i == 10)
-			p[n++] = '-';
-		p[n++] = digits[b[i] >> 4];
-		p[n++] = digits[b[i] & 15];
-	}
-	p[n] = '\0';
-	return str_mem(p, n);
-}
-
 void
-bind_id(sqlite3_stmt *st, int i, const struct id *id)
+bind_id(sqlite3_stmt *st, int i, const struct uuid *id)
 {
 	bind_bytes(st, i, str_mem(id->b, ID_LEN));
 }
@@ -123,32 +70,6 @@ owner_add(struct db *db, struct str owner, int64_t *key_r)
 	return err;
 }
 
-/*
- * What names a medium in its URL: the folder of the file, as uploads have
- * one of their own, or the file.
- */
-static struct str
-media_id(struct str url)
-{
-	size_t end = MIN(str_find(url, '?'), str_find(url, '#'));
-	struct str path = str_sub(url, 0, end), id = STR_NONE, part;
-	size_t n = 0;
-
-	if (str_has_prefix(path, STR("https://")))
-		path = str_skip(path, 8);
-	else if (str_has_prefix(path, STR("http://")))
-		path = str_skip(path, 7);
-	str_cut(&path, '/');
-	while (!str_is_none(path)) {
-		part = str_cut(&path, '/');
-		if (str_is_none(path) && n > 0)
-			break;
-		id = part;
-		n++;
-	}
-	return id;
-}
-
 static void
 append_bind(
     struct db *db, sqlite3_stmt *st, int64_t key, const struct archive_item *m)
@@ -175,11 +96,11 @@ append(struct db *db, const struct store_change *c)
 {
 	const struct archive_item *m = &c->item;
 	sqlite3_stmt *st;
-	struct id id;
+	struct uuid id;
 	int64_t key, ts;
 	int err;
 
-	if (uuid7_time(m->id, &ts) < 0 || !id_parse(m->id, &id))
+	if (uuid7_time(m->id, &ts) < 0 || !uuid_parse(m->id, &id))
 		return ERR_INVALID;
 	err = archive_owner(db, c->owner, &key);
 	if (err == 0 && key == 0)
@@ -207,10 +128,10 @@ row_forget(struct db *db, struct arena *a, int64_t key, struct str id_str,
 {
 	sqlite3_stmt *st;
 	struct str body;
-	struct id id;
+	struct uuid id;
 	int ret;
 
-	if (key == 0 || !id_parse(id_str, &id))
+	if (key == 0 || !uuid_parse(id_str, &id))
 		return ERR_ABSENT;
 	st = db_prepare(
 	    db, "SELECT seq, body FROM archive WHERE owner = ?1 AND id = ?2");

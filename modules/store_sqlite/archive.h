@@ -7,15 +7,7 @@
 
 #define ID_LEN 16
 
-/* A UUIDv7 as its bytes, which order as its text does. */
-struct id {
-	uint8_t b[ID_LEN];
-};
-
-/* False for what uuid7() would not have written. */
-bool id_parse(struct str text, struct id *id_r);
-struct str id_text(struct arena *a, const void *bytes);
-void bind_id(sqlite3_stmt *st, int i, const struct id *id);
+void bind_id(sqlite3_stmt *st, int i, const struct uuid *id);
 
 /* The row alone: see search_forget(). */
 int row_delete(struct db *db, int64_t seq);

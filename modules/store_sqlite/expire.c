@@ -50,7 +50,8 @@ owner_next(struct db *db, struct str host, int64_t key, int64_t *key_r)
 }
 
 static int
-old_delete(struct db *db, int64_t key, const struct id *before, size_t *count_r)
+old_delete(
+    struct db *db, int64_t key, const struct uuid *before, size_t *count_r)
 {
 	sqlite3_stmt *st = db_prepare(db,
 	    "SELECT seq, body FROM archive INDEXED BY archive_id"
@@ -69,7 +70,7 @@ int
 archive_expire_slice(struct db *db, struct store_req *req, uint64_t until)
 {
 	char text[UUID_LEN + 1];
-	struct id before;
+	struct uuid before;
 	int64_t key;
 	size_t n;
 	int err;
@@ -77,7 +78,7 @@ archive_expire_slice(struct db *db, struct store_req *req, uint64_t until)
 	if (req->before <= 0)
 		return 1;
 	uuid7_min(req->before, text);
-	if (!id_parse(str_c(text), &before))
+	if (!uuid_parse(str_c(text), &before))
 		return 1;
 	err = search_merge(db, until);
 	if (err <= 0)

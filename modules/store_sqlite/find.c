@@ -8,19 +8,19 @@
 
 /* Ids from `low` to `high`, both included. */
 struct range {
-	struct id low, high;
+	struct uuid low, high;
 	bool is_empty;
 };
 
 static int
-id_cmp(const struct id *a, const struct id *b)
+id_cmp(const struct uuid *a, const struct uuid *b)
 {
 	return memcmp(a->b, b->b, ID_LEN);
 }
 
 /* The next id up or down; false when there is none. */
 static bool
-id_next(struct id *id)
+id_next(struct uuid *id)
 {
 	for (size_t i = ID_LEN; i-- > 0;) {
 		if (++id->b[i] != 0)
@@ -30,7 +30,7 @@ id_next(struct id *id)
 }
 
 static bool
-id_prev(struct id *id)
+id_prev(struct uuid *id)
 {
 	for (size_t i = ID_LEN; i-- > 0;) {
 		if (id->b[i]-- != 0)
@@ -40,21 +40,21 @@ id_prev(struct id *id)
 }
 
 static void
-range_from(struct range *r, const struct id *id)
+range_from(struct range *r, const struct uuid *id)
 {
 	if (id_cmp(id, &r->low) > 0)
 		r->low = *id;
 }
 
 static void
-range_to(struct range *r, const struct id *id)
+range_to(struct range *r, const struct uuid *id)
 {
 	if (id_cmp(id, &r->high) < 0)
 		r->high = *id;
 }
 
 static void
-range_after(struct range *r, struct id id)
+range_after(struct range *r, struct uuid id)
 {
 	if (id_next(&id))
 		range_from(r, &id);
@@ -63,7 +63,7 @@ range_after(struct range *r, struct id id)
 }
 
 static void
-range_before(struct range *r, struct id id)
+range_before(struct range *r, struct uuid id)
 {
 	if (id_prev(&id))
 		range_to(r, &id);
@@ -81,13 +81,13 @@ range_is_empty(const struct range *r)
 
 /* ERR_ABSENT unless the archive has it. */
 static int
-id_check(struct db *db, int64_t key, struct str text, struct id *id_r)
+id_check(struct db *db, int64_t key, struct str text, struct uuid *id_r)
 {
 	sqlite3_stmt *st;
 	int64_t n;
 	int err;
 
-	if (!id_parse(text, id_r))
+	if (!uuid_parse(text, id_r))
 		return ERR_ABSENT;
 	st = db_prepare(db, "SELECT 1 FROM archive INDEXED BY archive_id"
 			    " WHERE owner = ?1 AND id = ?2");
@@ -101,7 +101,7 @@ id_check(struct db *db, int64_t key, struct str text, struct id *id_r)
 static int
 bound_after(struct db *db, int64_t key, struct str text, struct range *r)
 {
-	struct id id;
+	struct uuid id;
 	int err;
 
 	if (str_is_empty(text))
@@ -115,7 +115,7 @@ bound_after(struct db *db, int64_t key, struct str text, struct range *r)
 static int
 bound_before(struct db *db, int64_t key, struct str text, struct range *r)
 {
-	struct id id;
+	struct uuid id;
 	int err;
 
 	if (str_is_empty(text))
@@ -130,21 +130,21 @@ static void
 bound_times(const struct archive_filter *f, struct range *r)
 {
 	char text[UUID_LEN + 1];
-	struct id id;
+	struct uuid id;
 
 	memset(&r->low, 0, sizeof(r->low));
 	memset(&r->high, 0xff, sizeof(r->high));
 	r->is_empty = false;
 	if (f->start > 0) {
 		uuid7_min(f->start, text);
-		if (id_parse(str_c(text), &id))
+		if (uuid_parse(str_c(text), &id))
 			range_from(r, &id);
 	}
 	if (f->end < 0)
 		r->is_empty = true;
 	if (f->end > 0) {
 		uuid7_max(f->end, text);
-		if (id_parse(str_c(text), &id))
+		if (uuid_parse(str_c(text), &id))
 			range_to(r, &id);
 	}
 }
@@ -156,7 +156,7 @@ struct query {
 	struct store_req *req;
 	int64_t key;
 	struct str bare, resource; /* of `with` */
-	struct id *ids;
+	struct uuid *ids;
 	struct str match; /* for the search index, or none */
 };
 
@@ -276,7 +276,7 @@ item_read(struct arena *a, sqlite3_stmt *st, struct archive_item *m)
 		   resource = column_text(a, st, 2);
 
 	m->id = sqlite3_column_bytes(st, 0) == ID_LEN
-		    ? id_text(a, sqlite3_column_blob(st, 0))
+		    ? uuid_text(a, sqlite3_column_blob(st, 0))
 		    : STR("");
 	m->with = str_is_none(resource) ? bare
 					: str_printf(a, STR_FMT "/" STR_FMT,

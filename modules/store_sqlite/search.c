@@ -142,48 +142,6 @@ search_index_slice(struct db *db, uint64_t until)
 
 /* ---- queries ----------------------------------------------------------- */
 
-/* Would the index find a word in it? Of ASCII, letters and digits are. */
-static bool
-has_word(struct str s)
-{
-	for (size_t i = 0; i < s.n; i++) {
-		unsigned char c = (unsigned char)s.p[i];
-
-		if (c >= 0x80 || (c >= '0' && c <= '9') ||
-		    ((c | 0x20) >= 'a' && (c | 0x20) <= 'z'))
-			return true;
-	}
-	return false;
-}
-
-static bool
-is_space(char c)
-{
-	return c == ' ' || c == '\t' || c == '\n' || c == '\r';
-}
-
-/* The next word, or what stands in quotes, without them. */
-static struct str
-next_term(struct str *rest)
-{
-	size_t n = 0;
-	struct str term;
-
-	while (rest->n > 0 && is_space(rest->p[0]))
-		*rest = str_skip(*rest, 1);
-	if (rest->n > 0 && rest->p[0] == '"') {
-		*rest = str_skip(*rest, 1);
-		term = str_sub(*rest, 0, str_find(*rest, '"'));
-		*rest = str_skip(*rest, MIN(term.n + 1, rest->n));
-		return term;
-	}
-	while (n < rest->n && !is_space(rest->p[n]) && rest->p[n] != '"')
-		n++;
-	term = str_sub(*rest, 0, n);
-	*rest = str_skip(*rest, n);
-	return term;
-}
-
 /* Quoted, a term has no syntax; a star at its end finds beginnings. */
 static void
 term_add(struct buf *b, struct str term)
@@ -209,12 +167,7 @@ search_query(struct arena *a, int64_t owner, struct str text)
 	size_t n = 0;
 
 	buf_printf(&b, "owner:%s", owner_word(owner, word));
-	while (n < WORDS_MAX) {
-		term = next_term(&text);
-		if (str_is_empty(term) && str_is_empty(text))
-			break;
-		if (!has_word(term))
-			continue;
+	while (n < WORDS_MAX && search_term_next(&text, &term)) {
 		term_add(&b, term);
 		n++;
 	}

@@ -9,6 +9,7 @@
 
 #include "base/list.h"
 #include "net/loop.h"
+#include "store/parts.h"
 #include "store/store.h"
 
 enum store_op {
@@ -85,6 +86,7 @@ struct store_req {
 	/* Of the front; not the backend's business. */
 	struct store_line *line;
 	size_t *counter; /* of the line, that counts it */
+	unsigned epoch;	 /* of the desk, when it was asked */
 	size_t bytes;
 	union {
 		store_done_fn *done;

@@ -40,6 +40,8 @@ struct store_line {
 struct desk {
 	struct map lines;
 	size_t count;
+	unsigned epoch;
+	size_t asked[2]; /* in this epoch and in the one before, by parity */
 	size_t bytes;
 	uint64_t complained; /* when the last refusal was logged */
 };
@@ -310,6 +312,7 @@ on_answer(void *msg)
 	}
 	desk = desk_of(req->loop);
 	desk->count--;
+	desk->asked[req->epoch & 1]--;
 	desk->bytes -= req->bytes;
 	line_leave(desk, req);
 	req_call_back(req);
@@ -352,6 +355,8 @@ req_submit(struct store_req *req)
 
 	req->bytes = arena_used(req->arena);
 	desk->count++;
+	req->epoch = desk->epoch;
+	desk->asked[req->epoch & 1]++;
 	desk->bytes += req->bytes;
 	if (is_full || backend == NULL)
 		req_refuse(desk, req, is_full ? ERR_LIMIT : ERR_STORE);
@@ -359,6 +364,16 @@ req_submit(struct store_req *req)
 		backend->submit(req);
 	else
 		line_enter(line_of(desk, req->owner), req);
+}
+
+unsigned
+store_epoch(void)
+{
+	struct desk *desk = desk_of(loop_self());
+
+	if (desk->asked[~desk->epoch & 1] == 0)
+		desk->epoch++;
+	return desk->epoch;
 }
 
 size_t

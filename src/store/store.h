@@ -23,6 +23,13 @@
 
 /* Requests of the calling loop that have not been answered yet. */
 API size_t store_waiting(void);
+/*
+ * For who must know that what the loop asked so far has been answered, though
+ * more is asked all the time: a number that grows by one, at most, with each
+ * call, if nothing waits that was asked before the last growth. Grown by two,
+ * all that was asked before is answered.
+ */
+unsigned store_epoch(void);
 
 /* ---- accounts ---------------------------------------------------------- */
 

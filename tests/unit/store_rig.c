@@ -15,7 +15,6 @@
 
 #include <cmocka.h>
 
-const struct store_backend *rig_backend;
 struct rig rig;
 static sem_t done;
 
@@ -55,8 +54,9 @@ rig_open(const char *dir)
 	struct arena *a = arena_new(0);
 	const char *why = "";
 
-	store_register(rig_backend);
-	if (store_open(a, rig_backend->name, &config, &why) < 0)
+	rig_kind.config(a, dir, &config);
+	store_register(rig_kind.backend);
+	if (store_open(a, rig_kind.backend->name, &config, &why) < 0)
 		fprintf(stderr, "cannot open: %s\n", why);
 	must(*why == '\0');
 	arena_free(&a);
@@ -71,7 +71,7 @@ rig_close(void)
 	loops_stop();
 	store_close();
 	loops_free();
-	store_unregister(rig_backend);
+	store_unregister(rig_kind.backend);
 	sem_destroy(&done);
 }
 
@@ -98,6 +98,33 @@ rig_reopen(void)
 {
 	rig_close();
 	rig_open(rig.dir);
+}
+
+int
+rig_ended(int status)
+{
+	rig_kind.end();
+	return status;
+}
+
+int64_t
+rig_number(const char *sql)
+{
+	return rig_kind.number(rig.dir, sql);
+}
+
+void
+rig_await_number(const char *sql, int64_t expected)
+{
+	int64_t n = 0;
+
+	for (int i = 0; i < 6000; i++) {
+		n = rig_number(sql);
+		if (n == expected)
+			return;
+		usleep(10000);
+	}
+	fail_msg("%s: %lld, not %lld", sql, (long long)n, (long long)expected);
 }
 
 void

@@ -14,8 +14,29 @@
 char *rig_folder(void);
 void rig_folder_remove(char *dir);
 
-/* Set by main: whom the test is about. */
-extern const struct store_backend *rig_backend;
+/* Whom the test is about: the program is linked with one of them. */
+extern const struct rig_kind {
+	const struct store_backend *backend;
+	bool is_embedded; /* writes files of this process */
+	/* Before and after all tests; false: it isn't there, which was said. */
+	bool (*begin)(void);
+	void (*end)(void);
+	/* Fills in what opens the database of that folder. */
+	void (*config)(
+	    struct arena *a, const char *dir, struct store_config *config);
+	/* Runs SQL there from outside; the first column of the first row. */
+	int64_t (*number)(const char *dir, const char *sql);
+	/* Is it sound inside? */
+	void (*check)(const char *dir);
+} rig_kind;
+
+/* For main: the tests between begin and end. */
+#define rig_main(tests) \
+	(!rig_kind.begin() \
+		? 0 \
+		: rig_ended(cmocka_run_group_tests(tests, NULL, NULL)))
+int rig_ended(int status);
+
 /* The folder of the test, and memory that lasts as long. */
 extern struct rig {
 	char *dir;
@@ -30,6 +51,10 @@ int rig_setup(void **state);
 int rig_teardown(void **state);
 void rig_reopen(void);
 
+/* Runs SQL in rig.dir. */
+int64_t rig_number(const char *sql);
+/* Waits until it answers this. */
+void rig_await_number(const char *sql, int64_t expected);
 void rig_assert_str(struct str s, const char *text);
 void rig_assert_value(
     const char *owner, const char *store, const char *key, const char *value);

@@ -1,0 +1,3 @@
+/* SPDX-License-Identifier: MIT */
+/* The PostgreSQL backend: archives. */
+#include "test_store_archive.c"
