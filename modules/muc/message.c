@@ -107,6 +107,21 @@ add_author(struct elem *message, const struct occupant *o)
 	elem_set_copy(item, AT_JID, o->jid);
 }
 
+/* From now on the archive has addresses that may have to be hidden. */
+static void
+note_open(struct room *r)
+{
+	struct store_write *w;
+
+	if (r->config.was_open)
+		return;
+	r->config.was_open = true;
+	w = room_write(r);
+	save_config(r, w);
+	if (w != NULL)
+		store_commit(&w, NULL, NULL);
+}
+
 /* Answers its id in the room. */
 static struct str
 keep(struct room *r, const struct occupant *o, struct stanza *st)
@@ -118,8 +133,10 @@ keep(struct room *r, const struct occupant *o, struct stanza *st)
 	uuid7(id);
 	key = str_mem(id, UUID_LEN);
 	stanza_set_to(st, &none);
-	if (r->config.whois == 1 && o != NULL)
+	if (r->config.whois == 1 && o != NULL) {
+		note_open(r);
 		add_author(st->root, o);
+	}
 	xml = xml_text(st->arena, st->root);
 	if (r->config.is_archived)
 		archive(r, st, key, xml);

@@ -72,7 +72,7 @@ room_configure(struct room *r, struct config *c, struct store_write *w)
 	struct config old = r->config;
 
 	r->config = *c;
-	r->config.was_open = old.was_open || c->whois == 1;
+	r->config.was_open = old.was_open;
 	if (r->config.is_persistent && !r->is_stored)
 		save_all(r, w);
 	else if (r->config.is_persistent)
