@@ -30,7 +30,7 @@ ask_secret(struct arena *a, const char *prompt, struct str *secret_r)
 	if (tcgetattr(STDIN_FILENO, &old) < 0)
 		return read_line(a, stdin, secret_r);
 
-	/* What is typed before the prompt is dropped; what comes after, hidden. */
+	/* What was typed before is dropped; what comes is hidden. */
 	quiet = old;
 	quiet.c_lflag &= ~(tcflag_t)ECHO;
 	tcsetattr(STDIN_FILENO, TCSAFLUSH, &quiet);
