@@ -144,6 +144,20 @@ resource_of(struct arena *a, const struct elem *bind)
 	return resource;
 }
 
+/*
+ * It may be the same client whose link to another session has died unnoticed:
+ * then it shall find in the spool what waits there.
+ */
+static void
+others_spool(const struct session *session)
+{
+	struct session *s;
+
+	LIST_EACH(s, &session->account->sessions, struct session, node)
+	if (s != session)
+		session_spool(s);
+}
+
 static void
 bind_resource(struct stream *s, struct elem *iq, const struct elem *request)
 {
@@ -163,6 +177,7 @@ bind_resource(struct stream *s, struct elem *iq, const struct elem *request)
 		return;
 	}
 	session = session_new(acct, s, resource);
+	others_spool(session);
 	send_bound(s, iq, session);
 	stream_adopt(s, session);
 	log_debug(&s->log, "bound");
