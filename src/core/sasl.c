@@ -45,6 +45,15 @@ struct sasl {
 	struct str server_first; /* for the auth message */
 };
 
+static bool
+has_unique(const struct transport *t)
+{
+	struct conn *c = t->ops->conn(t);
+	const char *version = c != NULL ? conn_tls_version(c) : NULL;
+
+	return version != NULL && strcmp(version, "TLSv1.2") == 0;
+}
+
 size_t
 sasl_offer_bindings(const struct transport *t, struct str *names_r, size_t max)
 {
@@ -57,6 +66,13 @@ sasl_offer_bindings(const struct transport *t, struct str *names_r, size_t max)
 	for (size_t i = 0; i < BINDINGS_MAX && count < max; i++) {
 		struct str bytes;
 
+		/*
+		 * Undefined in TLS 1.3, which has the exporter instead. It is
+		 * checked all the same when it comes: slixmpp knows no other,
+		 * and asks for nothing else once it has seen -PLUS.
+		 */
+		if (bindings[i].kind == TLS_UNIQUE && !has_unique(t))
+			continue;
 		if (t->ops->binding(t, bindings[i].kind, a, &bytes) == 0)
 			names_r[count++] = bindings[i].name;
 	}
@@ -284,15 +300,16 @@ scram_row(void *ctx, int err, const struct account_row *row)
 	scram_challenge(s);
 }
 
+/* Does our side of TLS know these bytes, on offer or not? */
 static bool
-is_binding_on_offer(struct sasl *s, struct str type)
+has_binding(struct sasl *s, struct str type)
 {
-	struct str names[BINDINGS_MAX];
-	size_t count = sasl_offer_bindings(s->transport, names, BINDINGS_MAX);
+	struct str bytes;
 
-	for (size_t i = 0; i < count; i++)
-		if (str_eq(names[i], type))
-			return true;
+	for (size_t i = 0; i < BINDINGS_MAX; i++)
+		if (str_eq(bindings[i].name, type))
+			return s->transport->ops->binding(s->transport,
+				   bindings[i].kind, s->arena, &bytes) == 0;
 	return false;
 }
 
@@ -308,7 +325,7 @@ is_flag_right(struct sasl *s)
 
 	if (s->is_plus)
 		return s->first.binding == 'p' &&
-		       is_binding_on_offer(s, s->first.binding_type);
+		       has_binding(s, s->first.binding_type);
 	if (s->first.binding == 'p')
 		return false;
 	if (s->first.binding == 'n')

@@ -107,7 +107,7 @@ API const char *conn_tls_alpn(const struct conn *c);
 enum tls_binding {
 	TLS_EXPORTER,	      /* RFC 9266, TLS 1.3 (and 1.2 with EMS) */
 	TLS_SERVER_END_POINT, /* RFC 5929 */
-	TLS_UNIQUE,	      /* RFC 5929, TLS 1.2 only */
+	TLS_UNIQUE,	      /* RFC 5929; for TLS 1.2 */
 };
 /* Bytes of the channel binding, or ERR_ABSENT when it has none of the kind. */
 API int conn_tls_binding(const struct conn *c, enum tls_binding kind,

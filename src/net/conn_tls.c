@@ -527,7 +527,8 @@ binding_unique(SSL *ssl, struct arena *a, struct str *bytes_r)
 	char *p = arena_bytes(a, EVP_MAX_MD_SIZE);
 	size_t n;
 
-	if (SSL_version(ssl) != TLS1_2_VERSION ||
+	/* In TLS 1.3 keys always depend on the whole handshake. */
+	if (SSL_version(ssl) < TLS1_3_VERSION &&
 	    SSL_get_extms_support(ssl) != 1)
 		return ERR_ABSENT;
 	if (SSL_session_reused(ssl))

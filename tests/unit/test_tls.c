@@ -458,10 +458,7 @@ bindings_with(int version)
 		assert_int_equal(SSL_session_reused(ssl), i);
 		exporter_check(ssl, e);
 		end_point_check(ssl, e);
-		if (version == TLS1_2_VERSION)
-			unique_check(ssl, e);
-		else
-			assert_true(str_is_none(e->binding[TLS_UNIQUE]));
+		unique_check(ssl, e);
 		client_free(ssl);
 		end_free(e);
 	}
