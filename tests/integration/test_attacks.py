@@ -1,0 +1,465 @@
+# SPDX-License-Identifier: MIT
+"""Input that is meant to hurt: each gets the answer of the standard, and
+nobody else notices."""
+
+import asyncio
+import os
+import random
+import resource
+import statistics
+import time
+
+import pytest
+
+from harness import sasl
+from harness.client import Client, Failure
+from harness.wire import Silence, Wire
+
+HEADER = ("<stream:stream to='localhost' version='1.0' xmlns='jabber:client' "
+          "xmlns:stream='http://etherx.jabber.org/streams'>")
+AUTH = "<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='PLAIN'"
+IS_SANITIZED = "asan" in os.environ.get("ROOKERY_BUILD", "")
+
+
+def entity_bomb():
+    lines = ["<!ENTITY a0 'ha'>"]
+    lines += [f"<!ENTITY a{n} '{f'&a{n - 1};' * 10}'>" for n in range(1, 12)]
+    return "<?xml version='1.0'?><!DOCTYPE x [" + "".join(lines) + "]>"
+
+
+# What is sent, after login or before, and the stream errors that are right.
+ATTACKS = {
+    "entity bomb": (False, entity_bomb(), ["restricted-xml"]),
+    "external entity": (
+        False, "<!DOCTYPE x SYSTEM 'file:///etc/passwd'>" + HEADER,
+        ["restricted-xml"]),
+    "entity bomb later": (True, "<!DOCTYPE x [<!ENTITY a 'b'>]>",
+                          ["restricted-xml", "not-well-formed"]),
+    "comment": (False, HEADER + "<!-- x -->", ["restricted-xml"]),
+    "instruction": (False, HEADER + "<?x y?>", ["restricted-xml"]),
+    "undeclared entity": (True, "<message><body>&foo;</body></message>",
+                          ["restricted-xml", "not-well-formed"]),
+    "bad utf-8": (True, b"<message><body>\xed\xa0\x80</body></message>",
+                  ["not-well-formed", "bad-format"]),
+    "utf-8 beyond": (True, b"<message><body>\xf4\x90\x80\x80</body></message>",
+                     ["not-well-formed", "bad-format"]),
+    "overlong quote": (True, b"<message to='a\xc0\xa7/>",
+                       ["not-well-formed", "bad-format"]),
+    "not a character": (True, "<message><body>\ufffe</body></message>",
+                        ["not-well-formed", "bad-format"]),
+    "control": (True, "<message><body>\x08</body></message>",
+                ["not-well-formed", "bad-format"]),
+    "separator in namespace": (True, b"<message xmlns:a='x\x0cy'><a:b/>",
+                               ["not-well-formed"]),
+    "end of CDATA in text": (True, "<message><body>]]></body></message>",
+                             ["not-well-formed"]),
+    "big attribute": (False, HEADER + AUTH + " x='" + "A" * 1000000,
+                      ["policy-violation"]),
+    "deep": (False, HEADER + "<a>" * 200000, ["policy-violation"]),
+    "attributes": (False, HEADER + "<a " + " ".join(
+        f"a{n}=''" for n in range(20000)), ["policy-violation"]),
+    "namespaces": (False, HEADER + "<a " + " ".join(
+        f"xmlns:n{n}='u{n}'" for n in range(10000)), ["policy-violation"]),
+    "big attribute later": (True, "<message x='" + "A" * 1000000,
+                            ["policy-violation"]),
+    "big text later": (True, "<message><body>" + "A" * 400000,
+                       ["policy-violation"]),
+    "many small entities": (True, "<message><body>" + "&lt;" * 100000,
+                            ["policy-violation"]),
+    "deep later": (True, "<message>" + "<a>" * 5000, ["policy-violation"]),
+    "wide later": (True, "<message>" + "<a/>" * 30000, ["policy-violation"]),
+    "attributes later": (True, "<message " + " ".join(
+        f"a{n}=''" for n in range(20000)) + "/>", ["policy-violation"]),
+    "namespaces later": (True, "<message " + " ".join(
+        f"xmlns:n{n}='u{n}'" for n in range(10000)) + "/>",
+        ["policy-violation"]),
+    "long name": (False, HEADER + "<" + "a" * 20000, ["policy-violation"]),
+    "spoofed": (True, "<message from='juliet@localhost' to='juliet@localhost'>"
+                "<body>x</body></message>", ["invalid-from"]),
+    "spoofed host": (True, "<iq from='localhost' to='juliet@localhost/x' "
+                     "id='1' type='set'><query xmlns='jabber:iq:roster'/></iq>",
+                     ["invalid-from"]),
+    "message before login": (False, HEADER + "<message to='juliet@localhost'>"
+                             "<body>x</body></message>", ["not-authorized"]),
+    "nested stream": (True, HEADER + "</stream:stream>", ["bad-format", "unsupported-stanza-type"]),
+    "second document": (True, "</stream:stream>" + HEADER, [None]),
+    "http": (False, "GET / HTTP/1.1\r\nHost: x\r\n\r\n", ["not-well-formed"]),
+    "tls": (False, b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + b"x" * 99,
+            ["not-well-formed", "unsupported-encoding"]),
+    "binary": (False, bytes(random.Random(1).randbytes(5000)),
+               ["not-well-formed", "unsupported-encoding",
+                "policy-violation"]),
+}
+
+
+async def answer_to(server, later, data):
+    """The stream error that this brings, after the connection has ended."""
+    if later:
+        client = await server.client("tybalt", resource="x")
+    else:
+        client = Client("tybalt")
+        await client.connect(server.port["c2s"])
+    if isinstance(data, str):
+        data = data.encode()
+    client.wire.send(data)
+    for event in await client.wire.gone():
+        if event[0] == "elem" and event[1].name == "error":
+            return event[1].elems()[0].name
+    return None
+
+
+@pytest.mark.parametrize("name", ATTACKS)
+async def test_attack(server, name):
+    """The stream error that fits, the end, and others untouched."""
+    later, data, right = ATTACKS[name]
+    juliet = await server.client("juliet", resource="x")
+    before = server.memory()
+    assert await answer_to(server, later, data) in right
+    await juliet.ping("localhost")
+    assert not juliet.wire.events
+    if not IS_SANITIZED:
+        assert server.memory() - before < 4096
+
+
+async def test_dripped_attribute(server):
+    """Byte by byte the parser must not begin anew each time: the cost is
+    linear."""
+    romeo = await server.client("romeo", resource="x")
+    size = 120000
+    before = cpu_time(server)
+    romeo.wire.send("<message to='romeo@localhost/x' id='1' a='")
+    for _ in range(size // 20):
+        # Small segments, as many as the kernel makes of them.
+        romeo.wire.send("A" * 20)
+        await asyncio.sleep(0)
+    romeo.wire.send("'/>")
+    assert len((await romeo.elem()).get("a")) == size // 20 * 20
+    spent = cpu_time(server) - before
+    assert spent < (20 if IS_SANITIZED else 4)
+
+
+def cpu_time(server):
+    with open(f"/proc/{server.process.pid}/stat", encoding="utf-8") as file:
+        fields = file.read().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+BAD_JIDS = ["@localhost", "romeo@", "romeo@localhost/", "a@b@localhost", "/x",
+            "ro meo@localhost", "romeo@local host", "romeo\u200b\u0000"[:6] +
+            "\u2028@localhost", "\u202eoemor@localhost", "a&quot;b@localhost",
+            "a&apos;b@localhost", "a/b@localhost/", "a" * 1024 + "@localhost",
+            "a@" + "b" * 1024, "a@localhost/" + "c" * 1024,
+            "a@-localhost", "a@xn--\u00e9", "\ufdd0@localhost"]
+
+
+async def test_bad_jids(server):
+    """RFC 7622 on the way in: jid-malformed, and no more."""
+    romeo = await server.client("romeo", resource="x")
+    for number, jid in enumerate(BAD_JIDS):
+        for text in (f"<message to='{jid}' id='m{number}'/>",
+                     f"<iq to='{jid}' id='i{number}' type='get'>"
+                     f"<ping xmlns='urn:xmpp:ping'/></iq>"):
+            romeo.send(text)
+            answer = await romeo.elem()
+            error = answer.find("error")
+            assert answer.get("type") == "error", jid
+            # What is no address at all may be one that nobody has.
+            assert error.elems()[0].name in (
+                "jid-malformed", "remote-server-not-found",
+                "service-unavailable"), jid
+    await romeo.ping("localhost")
+
+
+async def test_log_injection(server):
+    """One event, one line, whatever strangers call themselves."""
+    evil = "x&#10;2026-01-01T00:00:00.000Z error core forged&#13;&#27;[31m"
+    client = Client("x")
+    await client.connect(server.port["c2s"])
+    client.wire.send(HEADER.replace("'localhost'", f"'{evil}'", 1)
+                     .replace("&#27;", "&#9;"))
+    await client.wire.gone()
+    for name in ("a\nb\r\u001b[31m\u202e", "y" * 5000):
+        client = Client(name)
+        await client.connect(server.port["c2s"])
+        await client.open()
+        with pytest.raises(Failure):
+            await client.auth("PLAIN")
+        client.close()
+    await server.stop()
+    for line in server.lines():
+        assert line.startswith("20") and "\x1b" not in line
+        assert len(line) < 5000
+        assert "error core forged" not in line.split(" ")[1:3]
+    assert not [x for x in server.lines() if x.startswith("2026-01-01T00:00")]
+
+
+# Before login -----------------------------------------------------------------
+
+def many_files():
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < min(hard, 10000):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 10000), hard))
+    return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+
+
+HELLO = bytes.fromhex("1603010200010001fc0303") + b"x" * 100
+HALVES = {"nothing": ("c2s", b""), "header": ("c2s", HEADER.encode()),
+          "hello": ("tls", HELLO), "drip": ("c2s", HEADER.encode())}
+
+
+@pytest.mark.parametrize("kind", HALVES)
+async def test_half_open(make_server, kind):
+    """Thousands who never log in: they cost little, time out however they
+    trickle, and nobody else has to wait."""
+    port, data = HALVES[kind]
+    count = min(2000, many_files() // 3)
+    server = make_server({"limits": {"negotiation": "8s", "c2s_rate": 0}})
+    await server.start()
+    await server.register("romeo")
+    crowd = []
+    # The first ones warm up what is allocated once.
+    for _ in range(200):
+        crowd.append(await server.wire(port))
+        crowd[-1].send(data)
+    before = server.memory()
+    start = time.monotonic()
+    for _ in range(count - 200):
+        crowd.append(await server.wire(port))
+        crowd[-1].send(data)
+    romeo = await server.client("romeo", register=False)
+    await romeo.ping("localhost")
+    each = (server.memory() - before) / (count - 200)
+    if kind in ("nothing", "header") and not IS_SANITIZED:
+        assert each <= 4, f"{each} KiB each"
+    while not all(w.is_lost for w in crowd):
+        assert time.monotonic() - start < 60
+        if kind == "drip":
+            for wire in crowd:
+                wire.send(b" ")
+        await asyncio.sleep(0.5)
+    if data == HEADER.encode():
+        said = crowd[-1].events
+        assert any(e[0] == "elem" and e[1].find("connection-timeout")
+                   is not None for e in said)
+    await romeo.ping("localhost")
+
+
+async def test_connect_leaks_nothing(server):
+    """Row 14: who comes and goes leaves nothing behind."""
+    async def visit(number):
+        wire = await server.wire()
+        if number % 3:
+            wire.send(HEADER)
+            await wire.next()
+        if number % 3 == 2:
+            wire.cut()
+        else:
+            wire.abort()
+
+    for number in range(600):
+        await visit(number)
+    before = server.memory()
+    for number in range(3000):
+        await visit(number)
+    romeo = await server.client("romeo")
+    await romeo.ping("localhost")
+    if not IS_SANITIZED:
+        assert server.memory() - before < 1024
+
+
+async def test_crowd_logs_in(server):
+    """Row 12: many at the same moment, all get in."""
+    count = 100
+    await asyncio.gather(*(server.register(f"u{n}") for n in range(count)))
+    clients = await asyncio.gather(*(server.client(
+        f"u{n}", register=False, starttls=True) for n in range(count)))
+    await asyncio.gather(*(c.ping("localhost") for c in clients))
+
+
+# Floods -------------------------------------------------------------------------
+
+async def test_rate_limit(make_server):
+    """Who sends too fast is read slowly; he is not kicked, nothing is lost,
+    and others are not held up."""
+    rate = 50000
+    server = make_server({"limits": {"c2s_rate": rate}})
+    await server.start()
+    romeo = await server.client("romeo", resource="x")
+    juliet = await server.client("juliet", resource="x")
+    body = "A" * 1000
+    count = 250
+    start = time.monotonic()
+    for number in range(count):
+        romeo.send(f"<message to='juliet@localhost/x' id='{number}'>"
+                   f"<body>{body}</body></message>")
+    slowest = 0
+    for number in range(count):
+        assert (await juliet.elem()).get("id") == str(number)
+        if number % 50 == 0:
+            asked = time.monotonic()
+            await juliet.ping("localhost")
+            slowest = max(slowest, time.monotonic() - asked)
+    took = time.monotonic() - start
+    # A burst of a second or two is free.
+    assert took > count * 1000 / rate - 3
+    assert slowest < 3
+    await romeo.ping("localhost")
+
+
+@pytest.mark.parametrize("sm", [True, False], ids=["sm", "plain"])
+async def test_slow_consumer(make_server, sm):
+    """Who does not read fills a queue that has a bound; beyond it he is
+    detached, others are not held up, and what he was sent is not lost."""
+    server = make_server({"limits": {"session_queue": 65536, "c2s_rate": 0,
+                                     "offline_messages": 100000}})
+    await server.start()
+    juliet = await server.client("juliet", resource="x")
+    if sm:
+        await juliet.enable_sm()
+    juliet.send("<presence/>")
+    await juliet.elem()
+    juliet.wire.transport.pause_reading()
+    romeo = await server.client("romeo", resource="x")
+    count = 3000
+    for number in range(count):
+        romeo.send(f"<message to='juliet@localhost' id='{number}' "
+                   f"type='chat'><body>{'A' * 4000}</body></message>")
+        if number % 100 == 99:
+            await romeo.ping("localhost")
+    await romeo.ping("juliet@localhost")
+    errors = sum(e[0] == "elem" and e[1].get("type") == "error"
+                 for e in romeo.wire.events)
+    juliet.wire.transport.resume_reading()
+    seen = set()
+    try:
+        while True:
+            event = await juliet.event(timeout=10)
+            if event[0] == "elem" and event[1].name == "message":
+                seen.add(int(event[1].get("id")))
+            if event[0] == "eof":
+                break
+    except Silence:
+        pass
+    again = await server.client("juliet", register=False, resource="y")
+    again.send("<presence/>")
+    while len(seen) < count - errors:
+        elem = await again.elem()
+        if elem.name == "message":
+            seen.add(int(elem.get("id")))
+    assert errors == 0
+
+
+# SASL ---------------------------------------------------------------------------
+
+async def first_step(server, user, mechanism="SCRAM-SHA-256"):
+    client = Client(user)
+    await client.connect(server.port["c2s"])
+    await client.open()
+    scram = sasl.Scram(mechanism, user, "x")
+    start = time.perf_counter()
+    client.begin_auth(mechanism, scram.first())
+    challenge = (await client.sasl_answer("challenge")).decode()
+    took = time.perf_counter() - start
+    client.wire.abort()
+    return dict(p.split("=", 1) for p in challenge.split(",")), took
+
+
+@pytest.mark.parametrize("mechanism", ["SCRAM-SHA-1", "SCRAM-SHA-256",
+                                       "SCRAM-SHA-512"])
+async def test_no_enumeration(server, mechanism):
+    """An unknown user has a salt like anybody, always the same one, also
+    after a restart; it differs from that of others."""
+    await server.register("romeo")
+    known, _ = await first_step(server, "romeo", mechanism)
+    one, _ = await first_step(server, "mercutio", mechanism)
+    two, _ = await first_step(server, "mercutio", mechanism)
+    other, _ = await first_step(server, "benvolio", mechanism)
+    assert (one["s"], one["i"]) == (two["s"], two["i"])
+    assert one["s"] != other["s"]
+    assert one["i"] == known["i"]
+    assert len(one["s"]) == len(known["s"])
+    assert one["r"] != two["r"]
+    await server.restart()
+    assert (await first_step(server, "mercutio", mechanism))[0]["s"] == \
+        one["s"]
+
+
+async def test_no_enumeration_by_time(server):
+    """Nor does it answer faster or slower."""
+    await server.register("romeo")
+    times = {"romeo": [], "mercutio": []}
+    for _ in range(150):
+        for user, taken in times.items():
+            taken.append((await first_step(server, user))[1])
+    known, unknown = (statistics.median(t) for t in times.values())
+    assert 0.4 < known / unknown < 2.5
+
+
+@pytest.mark.parametrize("spoil", ["nonce", "binding", "proof", "no proof",
+                                   "short proof", "no nonce", "reserved",
+                                   "garbage", "empty"])
+async def test_scram_final(server, spoil):
+    """Final messages that are not what they should be."""
+    await server.register("romeo")
+    client = Client("romeo")
+    await client.connect(server.port["c2s"])
+    await client.open()
+    scram = sasl.Scram("SCRAM-SHA-256", "romeo", "secret")
+    client.begin_auth("SCRAM-SHA-256", scram.first())
+    good = scram.final(await client.sasl_answer("challenge")).decode()
+    fields = dict(p.split("=", 1) for p in good.split(","))
+    bad = {
+        "nonce": good.replace(fields["r"], scram.nonce),
+        "binding": good.replace("c=biws", "c=eSws"),
+        "proof": good[:-8] + "AAAAAAA=",
+        "no proof": good.rsplit(",", 1)[0],
+        "short proof": good.rsplit(",", 1)[0] + ",p=AAAA",
+        "no nonce": f"c=biws,p={fields['p']}",
+        "reserved": "m=x," + good,
+        "garbage": "hello",
+        "empty": "",
+    }[spoil]
+    client.respond(bad.encode() or b"=")
+    with pytest.raises(Failure) as failure:
+        await client.sasl_answer("success")
+    assert failure.value.condition in ("not-authorized", "malformed-request")
+    await client.auth("SCRAM-SHA-256")
+
+
+async def test_scram_replay(server):
+    """What was recorded does not work a second time."""
+    await server.register("romeo")
+    client = Client("romeo")
+    await client.connect(server.port["c2s"])
+    await client.open()
+    scram = sasl.Scram("SCRAM-SHA-256", "romeo", "secret")
+    client.begin_auth("SCRAM-SHA-256", scram.first())
+    final = scram.final(await client.sasl_answer("challenge"))
+    client.respond(final)
+    await client.sasl_answer("success")
+    thief = Client("romeo")
+    await thief.connect(server.port["c2s"])
+    await thief.open()
+    thief.begin_auth("SCRAM-SHA-256", scram.first())
+    await thief.sasl_answer("challenge")
+    thief.respond(final)
+    with pytest.raises(Failure):
+        await thief.sasl_answer("success")
+
+
+async def test_guessing_is_slow(server):
+    """Failures from one address are answered the later the more there are;
+    somebody else is not held up by them."""
+    await server.register("romeo")
+    start = time.monotonic()
+    for _ in range(4):
+        guesser = Client("romeo", "wrong")
+        guesser.source = "127.9.9.9"
+        await guesser.connect(server.port["c2s"])
+        await guesser.open()
+        with pytest.raises(Failure):
+            await guesser.auth("SCRAM-SHA-1")
+        guesser.close()
+    assert time.monotonic() - start > 0.2
+    await Wire().connect(server.port["c2s"])
+    await (await server.client("romeo", register=False)).ping("localhost")
