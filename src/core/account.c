@@ -71,7 +71,7 @@ account_each(void (*fn)(void *ctx, struct account *acct), void *ctx)
 			fn(ctx, acct);
 }
 
-/* The end of an account -------------------------------------------------- */
+/* The end of an account --------------------------------------------------- */
 
 static void
 account_free(struct account *acct)
@@ -228,7 +228,7 @@ accounts_stop(void)
 	here.idle_count = 0;
 }
 
-/* Its beginning ---------------------------------------------------------- */
+/* Its beginning ----------------------------------------------------------- */
 
 static void
 call_loaders(struct account *acct)
@@ -412,7 +412,7 @@ account_call(const struct jid *bare, account_fn *found, void *ctx)
 	loop_post(account_home(bare->bare), on_call, c);
 }
 
-/* Its sessions ----------------------------------------------------------- */
+/* Its sessions ------------------------------------------------------------ */
 
 unsigned
 account_online_count(const struct account *acct)

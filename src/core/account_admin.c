@@ -111,7 +111,7 @@ on_work(void *arg)
 	auth_make_keys(op->arena, op->password, op->iterations, &op->row);
 }
 
-/* New ones --------------------------------------------------------------- */
+/* New ones ---------------------------------------------------------------- */
 
 static void
 on_new_loaded(void *ctx, int err, struct account *acct)
@@ -171,7 +171,7 @@ account_register(const struct jid *bare, struct str password,
 		op_refuse(op, ERR_INVALID);
 }
 
-/* Passwords -------------------------------------------------------------- */
+/* Passwords --------------------------------------------------------------- */
 
 static void
 on_keys_for_change(void *arg)
@@ -219,7 +219,7 @@ account_check_password(const struct jid *bare, struct str password,
 	auth_check_password(bare, password, done, ctx);
 }
 
-/* The end of its sessions ------------------------------------------------ */
+/* The end of its sessions ------------------------------------------------- */
 
 static void
 close_sessions(struct account *acct, enum qname condition, const char *text)
@@ -232,7 +232,7 @@ close_sessions(struct account *acct, enum qname condition, const char *text)
 	account_unpin(acct);
 }
 
-/* Bans ------------------------------------------------------------------- */
+/* Bans -------------------------------------------------------------------- */
 
 static void
 on_ban_kept(void *ctx, int err)
@@ -286,7 +286,7 @@ account_ban(const struct jid *bare, struct str details, account_done_fn *done,
 	op_go_home(op, ban_at_home);
 }
 
-/* Removal ---------------------------------------------------------------- */
+/* Removal ----------------------------------------------------------------- */
 
 /* Nobody is left who would be subscribed to it, or it to him. */
 static void

@@ -5,7 +5,7 @@
 #include "core/presence.h"
 #include "xml/writer.h"
 
-/* Who gets it ------------------------------------------------------------ */
+/* Who gets it ------------------------------------------------------------- */
 
 static bool
 is_chosen(const struct session *s, enum choice which)
@@ -65,7 +65,7 @@ sessions_send(struct session **to, size_t n, struct stanza *st)
 	stanza_free(&st);
 }
 
-/* Messages --------------------------------------------------------------- */
+/* Messages ---------------------------------------------------------------- */
 
 static enum verdict
 send_to(
@@ -149,7 +149,7 @@ step_message(struct account *acct, struct stanza *st)
 	return v == STANZA_PASS ? message_arrived(acct, st) : v;
 }
 
-/* Iqs -------------------------------------------------------------------- */
+/* Iqs --------------------------------------------------------------------- */
 
 static enum verdict
 step_iq_route(struct account *acct, struct stanza *st)
@@ -216,7 +216,7 @@ step_iq(struct account *acct, struct stanza *st)
 	return iq_to_full(acct, st);
 }
 
-/* ------------------------------------------------------------------------ */
+/* -------------------------------------------------------------------------- */
 
 static enum verdict
 step_presence(struct account *acct, struct stanza *st)

@@ -10,7 +10,7 @@
 #include "core/stanza_impl.h"
 #include "store/store.h"
 
-/* Back-pressure --------------------------------------------------------------- */
+/* Back-pressure ----------------------------------------------------------- */
 
 /*
  * What clients send ends in the store, which refuses more than it can keep in
@@ -40,7 +40,7 @@ check_strain(void)
 	timer_start(&strained, LOOK_AGAIN_MS, on_look_again);
 }
 
-/* Input ------------------------------------------------------------------------ */
+/* Input ------------------------------------------------------------------- */
 
 /* The sender's own name, whole or without its resource. */
 static bool
@@ -152,7 +152,7 @@ session_input(struct session *s, struct elem *e, struct receipt *r)
 	check_strain();
 }
 
-/* On its way out --------------------------------------------------------- */
+/* On its way out ---------------------------------------------------------- */
 
 static enum verdict
 presence_out(struct account *acct, struct stanza *st)

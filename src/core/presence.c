@@ -53,7 +53,7 @@ presence_new(
 	return st;
 }
 
-/* Directed presence ------------------------------------------------------ */
+/* Directed presence ------------------------------------------------------- */
 
 static struct directed *
 directed_find(const struct session *s, const struct jid *to, unsigned *count_r)
@@ -129,7 +129,7 @@ presence_directed(struct session *s, struct stanza *st)
 	router_send(st);
 }
 
-/* To many ---------------------------------------------------------------- */
+/* To many ----------------------------------------------------------------- */
 
 /* A copy to each contact that has this half of a subscription. */
 static void
@@ -226,7 +226,7 @@ presence_hide(const struct shown *shown, const struct jid *contact)
 		    PRESENCE_UNAVAILABLE, &shown->jid[i], contact));
 }
 
-/* Available -------------------------------------------------------------- */
+/* Available --------------------------------------------------------------- */
 
 /* What the account's other sessions have said. */
 static void
@@ -284,7 +284,7 @@ available(struct session *s, struct stanza *st)
 		hook_session(HOOK_SESSION_AVAILABLE, s);
 }
 
-/* Unavailable ------------------------------------------------------------ */
+/* Unavailable ------------------------------------------------------------- */
 
 static void
 keep_status(struct account *acct, const struct elem *presence)
@@ -327,7 +327,7 @@ presence_broadcast(struct session *s, struct stanza *st)
 		unavailable(s, st);
 }
 
-/* The end of a session --------------------------------------------------- */
+/* The end of a session ---------------------------------------------------- */
 
 static void
 keep_last(struct account *acct)

@@ -6,7 +6,7 @@
 #include "core/roster_impl.h"
 #include "core/router.h"
 
-/* Probes ----------------------------------------------------------------- */
+/* Probes ------------------------------------------------------------------ */
 
 /*
  * A probe that this server has made for one of its own users. His client takes
@@ -98,7 +98,7 @@ presence_nobody(struct stanza *st)
 		stanza_free(&st);
 }
 
-/* The rest --------------------------------------------------------------- */
+/* The rest ---------------------------------------------------------------- */
 
 /*
  * A contact that answers with errors gets no more broadcasts (4.4.2), until

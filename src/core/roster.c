@@ -40,7 +40,7 @@ roster_count(const struct account *acct)
 	return acct->roster->count;
 }
 
-/* From the store --------------------------------------------------------- */
+/* From the store ---------------------------------------------------------- */
 
 /* "INSTANCE-NUMBER", as roster_version() writes it. */
 static void
@@ -140,7 +140,7 @@ roster_free(struct roster **r)
 	*r = NULL;
 }
 
-/* Changes from outside the protocol -------------------------------------- */
+/* Changes from outside the protocol --------------------------------------- */
 
 int
 roster_put(struct account *acct, const struct roster_item *item,

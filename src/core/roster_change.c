@@ -22,7 +22,7 @@ struct change {
 	void *ctx;
 };
 
-/* Pushes ----------------------------------------------------------------- */
+/* Pushes ------------------------------------------------------------------ */
 
 static void
 push_to(struct session *s, const struct roster_item *item, uint64_t version)
@@ -52,7 +52,7 @@ push_all(struct change *c)
 			push_to(to[i], &c->item, c->version);
 }
 
-/* Versions --------------------------------------------------------------- */
+/* Versions ---------------------------------------------------------------- */
 
 struct str
 roster_version(struct arena *a, const struct roster *r, uint64_t version)
@@ -121,7 +121,7 @@ roster_catch_up(struct session *s, uint64_t version)
 			push_current(s, v);
 }
 
-/* Changes ---------------------------------------------------------------- */
+/* Changes ----------------------------------------------------------------- */
 
 static bool
 groups_are_equal(const struct str_list *a, const struct str_list *b)

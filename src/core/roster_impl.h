@@ -33,8 +33,8 @@ struct roster {
 	uint64_t durable;  /* of what is in the store, too: clients get this */
 	char instance[24]; /* of this series of versions; "" until loaded */
 	/* The latest changes that clients see, by version modulo its size. */
-	struct str *log; /* JIDs; heap; NULL before the first */
-	uint64_t log_first;	    /* the oldest version that is in it */
+	struct str *log;    /* JIDs; heap; NULL before the first */
+	uint64_t log_first; /* the oldest version that is in it */
 	uint64_t changes;
 	struct list pending; /* changes on their way to the store */
 };

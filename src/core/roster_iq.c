@@ -10,7 +10,7 @@
 #include "core/roster_impl.h"
 #include "core/stream.h"
 
-/* Gets ------------------------------------------------------------------- */
+/* Gets -------------------------------------------------------------------- */
 
 static void
 answer_all(const struct account *acct, struct stanza *iq, bool with_version)
@@ -49,7 +49,7 @@ on_get(struct account *acct, struct stanza *iq)
 	return STANZA_DONE;
 }
 
-/* Sets ------------------------------------------------------------------- */
+/* Sets -------------------------------------------------------------------- */
 
 /* What waits for the change to be durable. */
 struct set_op {

@@ -28,7 +28,7 @@ roster_item_is_void(const struct roster_item *item)
 	return !item->is_in_roster && !item->is_pending_in;
 }
 
-/* Memory ----------------------------------------------------------------- */
+/* Memory ------------------------------------------------------------------ */
 
 static size_t
 text_size(const struct roster_item *item)
@@ -88,7 +88,7 @@ roster_item_copy(struct arena *a, const struct roster_item *item)
 	return item_move(item, groups, arena_bytes(a, text_size(item) + 1));
 }
 
-/* What clients see ------------------------------------------------------- */
+/* What clients see -------------------------------------------------------- */
 
 static struct elem *
 add(struct elem *e, const struct roster_item *item)
@@ -123,7 +123,7 @@ roster_item_add(struct elem *query, const struct roster_item *item)
 	elem_set(e, AT_SUBSCRIPTION, STR("remove"));
 }
 
-/* What the store keeps --------------------------------------------------- */
+/* What the store keeps ---------------------------------------------------- */
 
 /*
  * The same, without a subscription if it is not in the roster, and with the
@@ -184,7 +184,7 @@ roster_item_parse(struct arena *a, struct str text, struct roster_item *item_r)
 	return 0;
 }
 
-/* What clients ask for --------------------------------------------------- */
+/* What clients ask for ---------------------------------------------------- */
 
 /* RFC 6121 section 2.3.3. */
 static enum qname

@@ -14,7 +14,7 @@ router_set_remote(void (*send)(struct stanza *st))
 	remote = send;
 }
 
-/* To one of our domains -------------------------------------------------- */
+/* To one of our domains --------------------------------------------------- */
 
 /* Iqs to the host itself that a route holds; any number of them. */
 struct host_hold {
@@ -73,7 +73,7 @@ to_host(struct host *host, struct stanza *st)
 		stanza_refuse(st, EL_SERVICE_UNAVAILABLE);
 }
 
-/* To accounts and services ----------------------------------------------- */
+/* To accounts and services ------------------------------------------------ */
 
 static void
 to_account_here(void *msg)

@@ -134,7 +134,7 @@ show_or_hide(struct op *op)
 		presence_show_all(op->acct, &op->contact);
 }
 
-/* Sent by the account's own client --------------------------------------- */
+/* Sent by the account's own client ---------------------------------------- */
 
 static void
 go_out(struct op *op)
@@ -177,7 +177,7 @@ subscribe_out(struct account *acct, struct stanza *st)
 	return carry_out(op, &next, is_changed);
 }
 
-/* Received --------------------------------------------------------------- */
+/* Received ---------------------------------------------------------------- */
 
 static void
 show(struct op *op)
@@ -257,7 +257,7 @@ subscribe_in(struct account *acct, struct stanza *st)
 	return carry_out(op, &next, !sub_state_eq(op->before, op->change.next));
 }
 
-/* ------------------------------------------------------------------------ */
+/* -------------------------------------------------------------------------- */
 
 static struct stanza *
 request_of(const struct roster_item *item, const struct account *acct)
