@@ -83,12 +83,13 @@ static const char archive[] =
      * What is indexed: the owner, as a word that no body has, and the body
      * without accents and ASCII's punctuation, so that words are what people
      * take for words. Most bodies are ASCII. It calls nothing of ours, as
-     * whoever fills an index (autovacuum, pg_restore) does not look here.
+     * whoever fills an index (autovacuum, pg_restore) does not look here; and
+     * nothing that is not immutable, so that it is put in place of its call.
      */
     "CREATE FUNCTION archive_words(owner bigint, body text) RETURNS tsvector"
     " LANGUAGE sql IMMUTABLE PARALLEL SAFE COST 1000 AS $$"
-    " SELECT array_to_tsvector(ARRAY['@' || owner]) ||"
-    "  to_tsvector('pg_catalog.simple', translate("
+    " SELECT array_to_tsvector(ARRAY['@' || owner::text]) ||"
+    "  to_tsvector('pg_catalog.simple'::regconfig, translate("
     "   CASE WHEN octet_length(body) = char_length(body) THEN body"
     "    ELSE regexp_replace(normalize(body, NFD),"
     "     '[' || chr(768) || '-' || chr(879) || ']', '', 'g') END,"
@@ -96,7 +97,7 @@ static const char archive[] =
     "CREATE FUNCTION archive_query(owner bigint, q tsquery) RETURNS tsquery"
     " LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$"
     " SELECT CASE WHEN numnode(q) = 0 OR owner IS NULL THEN NULL"
-    "  ELSE ('''@' || owner || '''')::tsquery && q END $$;"
+    "  ELSE ('''@' || owner::text || '''')::tsquery && q END $$;"
     "CREATE INDEX archive_search ON archive"
     " USING gin (archive_words(owner, body))"
     " WITH (gin_pending_list_limit = 256) WHERE body IS NOT NULL;";
