@@ -66,6 +66,21 @@ hook_stanza(enum hook_point point, const struct host *host, struct stanza *st)
 	return STANZA_PASS;
 }
 
+bool
+hook_skips(
+    enum hook_point point, const struct host *host, const struct stanza *st)
+{
+	const struct chain *c = chain_of(point, host);
+
+	for (size_t i = 0; i < c->count; i++) {
+		const struct handler *h = &c->item[i];
+
+		if (h->hook->skips == NULL || !h->hook->skips(h->mod, st))
+			return false;
+	}
+	return true;
+}
+
 static const struct host *
 session_host(const struct session *s)
 {

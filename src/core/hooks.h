@@ -15,6 +15,9 @@
  */
 enum verdict hook_stanza(
     enum hook_point point, const struct host *host, struct stanza *st);
+/* Would all its handlers just PASS? (See `skips' in struct hook.) */
+bool hook_skips(
+    enum hook_point point, const struct host *host, const struct stanza *st);
 void hook_session(enum hook_point point, struct session *s);
 enum verdict hook_session_send(struct session *s, struct stanza *st);
 enum verdict hook_session_nonza(struct session *s, struct elem *e);

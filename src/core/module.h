@@ -148,6 +148,12 @@ struct hook {
 		void (*disco)(
 		    struct mod *m, struct elem *query, const struct stanza *iq);
 	};
+	/*
+	 * For stanza hooks: true if the handler would do nothing with this
+	 * one but PASS. It must be cheap: asked for each recipient of what
+	 * goes to many, to spare them trees of their own. NULL: always run.
+	 */
+	bool (*skips)(struct mod *m, const struct stanza *st);
 };
 
 #define HOOKS_END \
