@@ -81,9 +81,8 @@ async def test_slixmpp(strict, direct):
     await strict.wait_for(
         lambda: romeo.seen.get("juliet@localhost") == "available" and
         juliet.seen.get("romeo@localhost") == "available", "presence")
-    roster = await juliet.get_roster()
-    item = roster["roster"]["items"][
-        slixmpp.JID("romeo@localhost")]
+    await juliet.get_roster()
+    item = juliet.client_roster["romeo@localhost"]
     assert item["subscription"] == "both"
     await leave(juliet)
     await strict.wait_for(
