@@ -274,6 +274,9 @@ handshake_step(struct conn *c)
 	}
 	t->is_secured = true;
 	tls_certs_unref(&t->hello.certs);
+	/* It leaves together with the first bytes that we have to say. */
+	if (SSL_version(t->ssl) >= TLS1_3_VERSION)
+		SSL_new_session_ticket(t->ssl);
 	sealed_send(c);
 	conn_touched(c);
 	if (!(c->flags & CONN_DEAF) && c->events->secured != NULL)

@@ -219,7 +219,8 @@ tls_ctx_new(void)
 				  SSL_MODE_NO_AUTO_CHAIN);
 	SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
 	SSL_CTX_set_session_id_context(ctx, id, sizeof(id) - 1);
-	SSL_CTX_set_num_tickets(ctx, 1);
+	/* One is made when the handshake is done: see conn_tls.c. */
+	SSL_CTX_set_num_tickets(ctx, 0);
 	SSL_CTX_set_tlsext_ticket_key_evp_cb(ctx, on_ticket);
 	SSL_CTX_set_verify(ctx, SSL_VERIFY_NONE, NULL);
 	SSL_CTX_set_tlsext_servername_callback(ctx, on_server_name);
