@@ -57,15 +57,11 @@ has_unique(const struct transport *t)
 size_t
 sasl_offer_bindings(const struct transport *t, struct str *names_r, size_t max)
 {
-	struct arena *a;
 	size_t count = 0;
 
 	if (!t->ops->is_tls(t))
 		return 0;
-	a = arena_new(0);
 	for (size_t i = 0; i < BINDINGS_MAX && count < max; i++) {
-		struct str bytes;
-
 		/*
 		 * Undefined in TLS 1.3, which has the exporter instead. It is
 		 * checked all the same when it comes: slixmpp knows no other,
@@ -73,10 +69,9 @@ sasl_offer_bindings(const struct transport *t, struct str *names_r, size_t max)
 		 */
 		if (bindings[i].kind == TLS_UNIQUE && !has_unique(t))
 			continue;
-		if (t->ops->binding(t, bindings[i].kind, a, &bytes) == 0)
+		if (t->ops->binding(t, bindings[i].kind, NULL, NULL) == 0)
 			names_r[count++] = bindings[i].name;
 	}
-	arena_free(&a);
 	return count;
 }
 

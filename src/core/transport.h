@@ -33,7 +33,7 @@ struct transport_ops {
 	/* Flushes and closes. stream_gone() follows, in a later turn. */
 	void (*close)(struct transport *t);
 	bool (*is_tls)(const struct transport *t);
-	/* Channel binding of the TLS underneath, or ERR_ABSENT. */
+	/* As conn_tls_binding(): of the TLS underneath, or ERR_ABSENT. */
 	int (*binding)(const struct transport *t, enum tls_binding kind,
 	    struct arena *a, struct str *bytes_r);
 	const struct addr *(*peer)(const struct transport *t);

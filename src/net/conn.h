@@ -109,7 +109,11 @@ enum tls_binding {
 	TLS_SERVER_END_POINT, /* RFC 5929 */
 	TLS_UNIQUE,	      /* RFC 5929; for TLS 1.2 */
 };
-/* Bytes of the channel binding, or ERR_ABSENT when it has none of the kind. */
+/*
+ * Bytes of the channel binding, or ERR_ABSENT when it has none of the kind.
+ * With NULL for `bytes_r` it only tells whether there is one, which is much
+ * cheaper than to make it.
+ */
 API int conn_tls_binding(const struct conn *c, enum tls_binding kind,
     struct arena *a, struct str *bytes_r);
 

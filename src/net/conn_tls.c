@@ -487,12 +487,15 @@ static int
 binding_exporter(SSL *ssl, struct arena *a, struct str *bytes_r)
 {
 	static const char label[] = "EXPORTER-Channel-Binding";
-	unsigned char *p = (unsigned char *)arena_bytes(a, 32);
+	unsigned char *p;
 
 	/* Without EMS another connection could have the same keys. */
 	if (SSL_version(ssl) < TLS1_3_VERSION &&
 	    SSL_get_extms_support(ssl) != 1)
 		return ERR_ABSENT;
+	if (bytes_r == NULL)
+		return 0;
+	p = (unsigned char *)arena_bytes(a, 32);
 	/* The context is there, and empty: not the same in TLS 1.2 as none. */
 	if (SSL_export_keying_material(ssl, p, 32, label, strlen(label),
 		(const unsigned char *)"", 0, 1) != 1)
@@ -508,7 +511,7 @@ binding_end_point(SSL *ssl, struct arena *a, struct str *bytes_r)
 	const EVP_MD *md = NULL;
 	int nid = NID_undef;
 	unsigned n = EVP_MAX_MD_SIZE;
-	unsigned char *p = (unsigned char *)arena_bytes(a, n);
+	unsigned char *p;
 
 	if (leaf == NULL ||
 	    X509_get_signature_info(leaf, &nid, NULL, NULL, NULL) != 1)
@@ -517,8 +520,13 @@ binding_end_point(SSL *ssl, struct arena *a, struct str *bytes_r)
 		nid = NID_sha256;
 	if (nid != NID_undef)
 		md = EVP_get_digestbynid(nid);
-	if (md == NULL || X509_digest(leaf, md, p, &n) != 1)
+	if (md == NULL)
 		return ERR_ABSENT;
+	if (bytes_r == NULL)
+		return 0;
+	p = (unsigned char *)arena_bytes(a, n);
+	if (X509_digest(leaf, md, p, &n) != 1)
+		return ERR_TLS;
 	*bytes_r = str_mem(p, n);
 	return 0;
 }
@@ -527,7 +535,7 @@ binding_end_point(SSL *ssl, struct arena *a, struct str *bytes_r)
 static int
 binding_unique(SSL *ssl, struct arena *a, struct str *bytes_r)
 {
-	char *p = arena_bytes(a, EVP_MAX_MD_SIZE);
+	char text[EVP_MAX_MD_SIZE];
 	size_t n;
 
 	/* In TLS 1.3 keys always depend on the whole handshake. */
@@ -535,11 +543,14 @@ binding_unique(SSL *ssl, struct arena *a, struct str *bytes_r)
 	    SSL_get_extms_support(ssl) != 1)
 		return ERR_ABSENT;
 	if (SSL_session_reused(ssl))
-		n = SSL_get_finished(ssl, p, EVP_MAX_MD_SIZE);
+		n = SSL_get_finished(ssl, text, sizeof(text));
 	else
-		n = SSL_get_peer_finished(ssl, p, EVP_MAX_MD_SIZE);
-	*bytes_r = str_mem(p, n);
-	return n > 0 ? 0 : ERR_ABSENT;
+		n = SSL_get_peer_finished(ssl, text, sizeof(text));
+	if (n == 0)
+		return ERR_ABSENT;
+	if (bytes_r != NULL)
+		*bytes_r = str_dup(a, str_mem(text, n));
+	return 0;
 }
 
 int

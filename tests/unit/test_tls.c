@@ -77,10 +77,15 @@ on_secured(void *ctx)
 {
 	struct end *e = (struct end *)ctx;
 
-	for (int kind = TLS_EXPORTER; kind <= TLS_UNIQUE; kind++)
-		if (conn_tls_binding(e->c, (enum tls_binding)kind, e->arena,
-			&e->binding[kind]) != 0)
-			e->binding[kind] = STR_NONE;
+	for (int kind = TLS_EXPORTER; kind <= TLS_UNIQUE; kind++) {
+		int there =
+		    conn_tls_binding(e->c, (enum tls_binding)kind, NULL, NULL);
+
+		e->binding[kind] = STR_NONE;
+		/* To ask for it only answers the same as to make it. */
+		must(conn_tls_binding(e->c, (enum tls_binding)kind, e->arena,
+			 &e->binding[kind]) == there);
+	}
 	text_keep(e->sni, sizeof(e->sni), conn_tls_sni(e->c));
 	text_keep(e->alpn, sizeof(e->alpn), conn_tls_alpn(e->c));
 	text_keep(e->version, sizeof(e->version), conn_tls_version(e->c));
