@@ -7,8 +7,9 @@
 
 #include <uv.h>
 
-/* A stopped instance is looked at so often, and lives so long at least. */
-#define BURY_MS 100
+/* How often stopped instances are looked at, and how long they live. */
+#define BURY_MS 10
+#define BURY_EPOCHS 8
 
 _Thread_local struct worker *worker;
 static unsigned dead_count; /* atomic */
@@ -227,29 +228,31 @@ mods_dead_count(void)
 	return __atomic_load_n(&dead_count, __ATOMIC_ACQUIRE);
 }
 
-/*
- * Callbacks that a stopped instance waits for come from the store, or from
- * work on the pool. When nothing of the kind is under way on this loop, none
- * can come any more.
- */
+/* Work on the pool is under way for this loop. */
 static bool
-loop_owes_nothing(void)
+loop_has_work(void)
 {
 	const uv_loop_t *uv = (const uv_loop_t *)loop_uv(loop_self());
 
-	return store_waiting() == 0 && uv->active_reqs.count == 0;
+	return uv->active_reqs.count > 0;
 }
 
+/*
+ * Callbacks that reach a stopped instance come from the store, or from work on
+ * the pool. What it had asked the store for is answered two epochs later; but
+ * an answer may make it ask once more.
+ */
 static void
 on_bury(struct timer *t)
 {
 	struct worker *w = CONTAINER_OF(t, struct worker, bury);
-	bool is_quiet = loop_owes_nothing();
+	unsigned now = store_epoch();
+	bool has_work = loop_has_work();
 	struct mod *m;
 
 	LIST_EACH(m, &w->dead, struct mod, node)
 	{
-		if (is_quiet && loop_now() - m->ended >= BURY_MS)
+		if (!has_work && now - m->ended >= BURY_EPOCHS)
 			mod_free(m);
 	}
 	if (!list_is_empty(&w->dead))
@@ -262,7 +265,7 @@ mod_bury(struct worker *w, struct mod *m)
 	worker_host(w, m->host)->mod[m->loaded->index] = NULL;
 	list_del(&m->node);
 	list_add(&w->dead, &m->node);
-	m->ended = loop_now();
+	m->ended = store_epoch();
 	__atomic_fetch_add(&dead_count, 1, __ATOMIC_RELAXED);
 	timer_start(&w->bury, BURY_MS, on_bury);
 }

@@ -57,7 +57,7 @@ struct mod {
 	struct log_ctx log;
 	bool is_on;	/* in the dispatch arrays */
 	bool is_wanted; /* by the plan that is being carried out */
-	uint64_t ended; /* loop_now(), once it has been stopped */
+	unsigned ended; /* the store's epoch when it was stopped */
 };
 
 struct handler {
@@ -106,7 +106,7 @@ struct worker {
 	struct host_mods *hosts; /* the global ones behind the last */
 	struct map services;
 	unsigned generation; /* of what modules offer */
-	unsigned top; /* the highest index of a module that there was */
+	unsigned top;	     /* the highest index of a module that there was */
 };
 
 extern _Thread_local struct worker *worker;

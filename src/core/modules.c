@@ -411,8 +411,9 @@ modules_settle(void)
 			i = 0;
 		} else if (l->op != NULL &&
 			   clock_mono() - l->left > SETTLE_MS) {
-			log_warn(&log_modules, "%s still waits for answers",
-			    l->name);
+			log_notice(&log_modules,
+			    "%s waits for answers, %u instances", l->name,
+			    l->instances);
 			op_settle(l, false);
 		}
 		is_waiting |= !is_gone;
