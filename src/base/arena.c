@@ -40,6 +40,7 @@ struct arena {
 	char *end;
 	struct chunk *latest;
 	size_t closed; /* bytes handed out in the chunks before it */
+	uint32_t touches;
 };
 
 static _Thread_local struct chunk *cache[CACHE_MAX + 1];
@@ -90,6 +91,7 @@ arena_start(struct arena *a, struct chunk *first)
 	a->pos = first_pos(a);
 	a->end = chunk_end(first);
 	a->closed = 0;
+	a->touches = 0;
 	POISON(a->pos, (size_t)(a->end - a->pos));
 }
 
@@ -285,6 +287,18 @@ size_t
 arena_used(const struct arena *a)
 {
 	return a->closed + latest_used(a);
+}
+
+void
+arena_touch(struct arena *a)
+{
+	a->touches++;
+}
+
+uint32_t
+arena_touches(const struct arena *a)
+{
+	return a->touches;
 }
 
 void

@@ -1,8 +1,15 @@
 /* SPDX-License-Identifier: MIT */
-/* One stanza to many: one post for each worker where recipients live. */
+/*
+ * One stanza to many: one post for each worker where recipients live, and
+ * one rendering there, in which only the address differs.
+ */
 #include "core/account_impl.h"
+#include "core/hooks.h"
 #include "core/host.h"
 #include "core/router.h"
+#include "core/session_internal.h"
+#include "xml/writer.h"
+#include "core/stanza_impl.h"
 
 /* Recipients on one worker, or (the last batch) those elsewhere. */
 struct batch {
@@ -10,6 +17,8 @@ struct batch {
 	struct stanza *st;
 	struct jid *to;
 	size_t count, cap;
+	struct buf bytes;   /* the stanza without `to`, once it is rendered */
+	struct buf address; /* scratch */
 };
 
 struct fanout {
@@ -85,26 +94,99 @@ batch_free(struct batch *b)
 {
 	struct arena *a = b->arena;
 
+	buf_fini(&b->bytes);
+	buf_fini(&b->address);
 	stanza_free(&b->st);
 	arena_free(&a);
 }
+
+/* ---- the short way ---------------------------------------------------------- */
+
+/* It goes from here to one session, if that is there, and nowhere else. */
+static bool
+is_for_session(const struct stanza *st)
+{
+	return st->type & (MESSAGE_GROUPCHAT | PRESENCE_AVAILABLE |
+			      PRESENCE_UNAVAILABLE);
+}
+
+static bool
+is_nobodys(const struct account *acct, const struct stanza *st)
+{
+	if (st->kind == STANZA_PRESENCE)
+		return hook_skips(HOOK_PRESENCE_DELIVER, acct->host, st);
+	return hook_skips(HOOK_MESSAGE_DELIVER, acct->host, st) &&
+	       hook_skips(HOOK_MESSAGE_ROUTED, acct->host, st);
+}
+
+static struct wire *
+wire_for(struct batch *b, const struct jid *to)
+{
+	struct str name = elem_local(b->st->root), all;
+
+	if (b->bytes.n == 0)
+		xml_write(&b->bytes, b->st->root, XML_IN_STREAM);
+	buf_clear(&b->address);
+	buf_add_str(&b->address, STR(" to='"));
+	xml_escape(&b->address, to->full);
+	buf_add_c(&b->address, '\'');
+	all = buf_str(&b->bytes);
+	return wire_join(
+	    (struct str[]){ str_sub(all, 0, 1 + name.n), buf_str(&b->address),
+		str_skip(all, 1 + name.n) },
+	    3);
+}
+
+/*
+ * Bytes, straight to the session, if all that the long way would do is the
+ * same. False if it might be more.
+ */
+static bool
+deliver_bytes(struct batch *b, struct account *acct, const struct jid *to)
+{
+	struct stanza about = *b->st;
+	struct session *s;
+	struct wire *w;
+
+	if (!is_for_session(b->st) || jid_is_bare(to) ||
+	    acct->state != ACCOUNT_READY || acct->is_deleted ||
+	    !lane_is_idle(&acct->in))
+		return false;
+	about.to = *to;
+	s = account_session(acct, to->resource);
+	if (s == NULL || !session_takes_bytes(s) ||
+	    !is_nobodys(acct, &about))
+		return false;
+	w = wire_for(b, to);
+	session_send_wire(s, w, &about);
+	wire_unref(&w);
+	return true;
+}
+
+/* ---- all of them ------------------------------------------------------------- */
 
 /* At the recipients' home. */
 static void
 batch_deliver(void *msg)
 {
 	struct batch *b = msg;
+	struct wire *rendered = NULL;
 	struct account *acct;
 	struct stanza *st;
 
+	if (b->count > 1)
+		rendered = stanza_render(b->st);
 	for (size_t i = 0; i < b->count; i++) {
 		acct = recipient(b->st, &b->to[i]);
-		if (acct == NULL)
+		if (acct == NULL || deliver_bytes(b, acct, &b->to[i]))
 			continue;
 		st = stanza_copy(b->st);
 		stanza_set_to(st, &b->to[i]);
+		if (rendered != NULL)
+			stanza_share(st, rendered);
 		lane_put(&acct->in, st);
 	}
+	wire_unref(&rendered);
 	batch_free(b);
 }
 
@@ -126,9 +208,11 @@ fanout_send(struct fanout **fp)
 {
 	struct fanout *f = *fp;
 	struct stanza *st = f->st;
+	struct jid nobody = { 0 };
 	struct batch *b;
 
 	*fp = NULL;
+	stanza_set_to(st, &nobody);
 	for (unsigned i = 0; i <= f->loops; i++) {
 		if ((b = f->batch[i]) == NULL)
 			continue;

@@ -9,6 +9,7 @@
 #include "core/hooks.h"
 #include "core/metrics.h"
 #include "core/session_internal.h"
+#include "core/stanza_impl.h"
 #include "xml/writer.h"
 
 /*
@@ -88,7 +89,7 @@ check_bound(struct session *s)
 
 /* Writes it and keeps a copy; detached, it is only kept. */
 static struct wire *
-write_and_keep(struct session *s, const struct elem *root)
+write_and_keep(struct session *s, const struct stanza *stanza)
 {
 	struct stream *st = s->stream;
 	struct transport *t = st != NULL ? st->transport : NULL;
@@ -99,7 +100,7 @@ write_and_keep(struct session *s, const struct elem *root)
 	if (t != NULL)
 		out = t->ops->begin(t);
 	at = out->n;
-	xml_write(out, root, t != NULL ? stream_scope(st) : XML_IN_STREAM);
+	stanza_write(out, stanza, t != NULL ? stream_scope(st) : XML_IN_STREAM);
 	w = wire_new(str_mem(out->p + at, out->n - at));
 	if (t != NULL)
 		t->ops->end(t);
@@ -111,10 +112,9 @@ void
 session_send_parcel(struct session *s, struct stanza *st, struct parcel *p)
 {
 	if (s->sm != NULL) {
-		sm_sent(
-		    s->sm, write_and_keep(s, st->root), st, &st->receipt, p);
+		sm_sent(s->sm, write_and_keep(s, st), st, &st->receipt, p);
 	} else {
-		stream_send_elem(s->stream, st->root);
+		stream_send_stanza(s->stream, st);
 		if (p != NULL)
 			flush_wrote(s, p);
 		parcel_unref(&p);

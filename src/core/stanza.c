@@ -264,6 +264,7 @@ copy_into(struct arena *a, const struct stanza *st)
 	to->spool_key = str_dup(a, st->spool_key);
 	to->archive_id = str_dup(a, st->archive_id);
 	to->chosen = NULL;
+	to->rendered = NULL;
 	to->node = (struct list){ 0 };
 	to->stage = 0;
 	return to;
@@ -295,6 +296,7 @@ stanza_free(struct stanza **st)
 	if (*st == NULL)
 		return;
 	receipt_done(&(*st)->receipt);
+	wire_unref(&(*st)->rendered);
 	a = (*st)->arena;
 	*st = NULL;
 	arena_free(&a);
@@ -319,4 +321,48 @@ stanza_delay(struct stanza *st, struct str by, int64_t real_ms)
 
 	elem_set_copy(e, AT_FROM, by);
 	elem_set(e, AT_STAMP, clock_format(st->arena, real_ms, true));
+}
+
+/* Rendered once --------------------------------------------------------------- */
+
+struct wire *
+stanza_render(struct stanza *st)
+{
+	struct jid none = { 0 };
+	struct buf buf = { 0 };
+	struct wire *w;
+
+	stanza_set_to(st, &none);
+	xml_write(&buf, st->root, XML_IN_STREAM);
+	w = wire_new(buf_str(&buf));
+	buf_fini(&buf);
+	return w;
+}
+
+void
+stanza_share(struct stanza *st, struct wire *rendered)
+{
+	st->rendered = wire_ref(rendered);
+	st->edits = elem_edits(st->root);
+}
+
+void
+stanza_write(struct buf *out, const struct stanza *st, enum xml_scope scope)
+{
+	struct str all, name;
+
+	if (st->rendered == NULL || st->edits != elem_edits(st->root)) {
+		xml_write(out, st->root, scope);
+		return;
+	}
+	all = wire_str(st->rendered);
+	name = names_elem_local(elem_name(st->root));
+	buf_reserve(out, all.n + st->to.full.n + 64);
+	buf_add(out, all.p, name.n + 1);
+	if (scope == XML_STANDALONE)
+		buf_add_str(out, STR(" xmlns='jabber:client'"));
+	buf_add_str(out, STR(" to='"));
+	xml_escape(out, st->to.full);
+	buf_add_c(out, '\'');
+	buf_add_str(out, str_skip(all, name.n + 1));
 }

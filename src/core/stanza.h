@@ -13,6 +13,7 @@
 
 struct loop;
 struct session;
+struct wire;
 
 enum stanza_kind {
 	STANZA_MESSAGE = 1,
@@ -93,7 +94,10 @@ struct stanza {
 	/* During HOOK_MESSAGE_ROUTED: the first session that gets it. */
 	struct session *chosen;
 
-	/* Of the core: where it waits. */
+	/* Of the core: its bytes, as shared by all that go to many. */
+	struct wire *rendered;
+	uint32_t edits; /* what elem_edits() was when they were true */
+	/* Where it waits. */
 	struct list node;
 	uint16_t stage;
 };

@@ -14,6 +14,7 @@
 #include "core/metrics.h"
 #include "core/penalty.h"
 #include "core/session_internal.h"
+#include "core/stanza_impl.h"
 
 #define PRE_AUTH_DEPTH 8
 #define PRE_AUTH_ELEMENTS 32
@@ -525,6 +526,17 @@ stream_send_elem(struct stream *s, const struct elem *e)
 	if (t == NULL || s->is_closing)
 		return;
 	xml_write(t->ops->begin(t), e, stream_scope(s));
+	t->ops->end(t);
+}
+
+void
+stream_send_stanza(struct stream *s, const struct stanza *st)
+{
+	struct transport *t = s->transport;
+
+	if (t == NULL || s->is_closing)
+		return;
+	stanza_write(t->ops->begin(t), st, stream_scope(s));
 	t->ops->end(t);
 }
 

@@ -61,6 +61,8 @@ stream_scope(const struct stream *s)
 
 /* Sends text that is XML already. */
 void stream_send_text(struct stream *s, struct str text);
+/* A stanza of whoever keeps no copy. */
+void stream_send_stanza(struct stream *s, const struct stanza *st);
 /* A whole stanza, rendered in the stream's content namespace. */
 void stream_send_wire(struct stream *s, struct wire *w);
 /* With an application-specific condition, as XML. */

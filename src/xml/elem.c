@@ -47,6 +47,7 @@ elem_remove(struct elem *e)
 
 	if (parent == NULL)
 		return;
+	arena_touch(e->arena);
 	if (parent->first == e)
 		parent->first = e->next;
 	else
@@ -74,6 +75,7 @@ elem_append(struct elem *parent, struct elem *child)
 {
 	must(parent->arena == child->arena);
 	elem_remove(child);
+	arena_touch(child->arena);
 	link_last(parent, child);
 }
 
@@ -82,12 +84,14 @@ elem_prepend(struct elem *parent, struct elem *child)
 {
 	must(parent->arena == child->arena);
 	elem_remove(child);
+	arena_touch(child->arena);
 	link_first(parent, child);
 }
 
 void
 elem_rename(struct elem *e, qname_t name)
 {
+	arena_touch(e->arena);
 	e->name = name;
 	e->ns = names_elem_ns(name);
 	e->text = e->ns_uri = STR_NONE;
@@ -97,6 +101,7 @@ elem_rename(struct elem *e, qname_t name)
 static void
 set_name(struct elem *e, struct str ns_uri, struct str local)
 {
+	arena_touch(e->arena);
 	e->ns = names_ns(ns_uri);
 	e->name = names_elem(e->ns, local);
 	if (e->ns == NS_NONE && ns_uri.n > 0) {
@@ -185,6 +190,7 @@ elem_copy(struct arena *a, const struct elem *e)
 struct elem *
 elem_add_copy(struct elem *parent, const struct elem *e)
 {
+	arena_touch(parent->arena);
 	return copy_into(parent->arena, parent, e);
 }
 
@@ -325,6 +331,7 @@ elem_append_text(struct elem *e, struct str text)
 
 	if (text.n == 0)
 		return;
+	arena_touch(e->arena);
 	if (last == NULL || last->name != EL_CHARS) {
 		last = tree_add_node(e->arena, e);
 		last->name = EL_CHARS;
@@ -430,6 +437,7 @@ attr_set(struct elem *e, attr_t name, struct str local, struct str value)
 {
 	struct attr *attr = attr_find(e, name, local);
 
+	arena_touch(e->arena);
 	if (str_is_none(value)) {
 		if (attr == NULL)
 			return;
@@ -474,4 +482,10 @@ elem_set_uint(struct elem *e, attr_t name, uint64_t value)
 {
 	elem_set(
 	    e, name, str_printf(e->arena, "%llu", (unsigned long long)value));
+}
+
+uint32_t
+elem_edits(const struct elem *e)
+{
+	return arena_touches(e->arena);
 }

@@ -231,6 +231,113 @@ test_result(void **state)
 	stanza_free(&st);
 }
 
+/* Changes that make shared bytes untrue. */
+static void
+change_attr(struct elem *e)
+{
+	elem_set(elem_child(e, EL_BODY), AT_XML_LANG, STR("en"));
+}
+
+static void
+change_lost_attr(struct elem *e)
+{
+	elem_set(e, AT_ID, STR_NONE);
+}
+
+static void
+change_child(struct elem *e)
+{
+	elem_add(e, EL_SUBJECT);
+}
+
+static void
+change_removal(struct elem *e)
+{
+	elem_remove(elem_child(e, EL_BODY));
+}
+
+static void
+change_text(struct elem *e)
+{
+	elem_append_text(elem_child(e, EL_BODY), STR("more"));
+}
+
+static void
+change_new_text(struct elem *e)
+{
+	elem_set_text(elem_child(e, EL_BODY), STR("other"));
+}
+
+static void
+change_name(struct elem *e)
+{
+	elem_rename(elem_child(e, EL_BODY), EL_SUBJECT);
+}
+
+static void
+change_order(struct elem *e)
+{
+	elem_append(e, elem_child(e, EL_BODY));
+}
+
+static void
+change_nothing(struct elem *e)
+{
+}
+
+static void (*const changes[])(struct elem *e) = { change_nothing, change_attr,
+	change_lost_attr, change_child, change_removal, change_text,
+	change_new_text, change_name, change_order };
+
+static struct elem *
+written(struct arena *a, const struct stanza *st, enum xml_scope scope)
+{
+	struct buf buf = { 0 };
+	struct elem *e;
+
+	stanza_write(&buf, st, scope);
+	if (scope == XML_STANDALONE)
+		assert_non_null(strstr(
+		    str_dup_c(a, buf_str(&buf)), " xmlns='jabber:client'"));
+	e = xml_parse(a, buf_str(&buf), NULL, NS_CLIENT, NULL);
+	assert_non_null(e);
+	buf_fini(&buf);
+	return e;
+}
+
+/* What is written from shared bytes is what is in the tree, always. */
+static void
+test_rendered(void **state)
+{
+	struct jid to = jid_of(STR("juliet@example.org/<'&\">"));
+	enum qname condition;
+	int err;
+	struct stanza *st = parse("<message type='chat' id='1' to='x@y'>"
+				  "<body>&lt;hi&gt;</body><x xmlns='urn:x'/>"
+				  "<thread/></message>",
+	    &err, &condition);
+	struct wire *w = stanza_render(st);
+
+	for (size_t i = 0; i < ARRAY_LEN(changes); i++) {
+		struct stanza *copy = stanza_copy(st), *again;
+
+		stanza_set_to(copy, &to);
+		stanza_share(copy, w);
+		changes[i](copy->root);
+		assert_same(
+		    written(copy->arena, copy, XML_IN_STREAM), copy->root);
+		assert_same(
+		    written(copy->arena, copy, XML_STANDALONE), copy->root);
+		again = stanza_copy(copy);
+		assert_null(again->rendered);
+		stanza_free(&again);
+		stanza_free(&copy);
+	}
+	assert_int_equal(w->refs, 1);
+	wire_unref(&w);
+	stanza_free(&st);
+}
+
 static int
 set_up(void **state)
 {
@@ -248,6 +355,7 @@ main(void)
 		cmocka_unit_test(test_errors),
 		cmocka_unit_test(test_big_error),
 		cmocka_unit_test(test_result),
+		cmocka_unit_test(test_rendered),
 	};
 
 	return cmocka_run_group_tests(tests, set_up, NULL);
