@@ -34,7 +34,7 @@ void loops_stop(void);
 /* What was posted since then runs here, on the calling thread. */
 void loops_free(void);
 /* The libuv loop (a uv_loop_t), for libraries that share it. */
-void *loop_uv(struct loop *l);
+API void *loop_uv(struct loop *l);
 
 /*
  * Calls fn(msg) on the loop, in the order posted from one thread; the

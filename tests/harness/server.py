@@ -13,7 +13,7 @@ import tempfile
 
 import yaml
 
-from harness import ports
+from harness import ports, postgres
 from harness.client import Client
 from harness.wire import PATIENCE, Wire
 
@@ -101,6 +101,7 @@ class Server:
         self.announced = []
         self.expects_exit = False
         self.extra_env = {}
+        self.schema = None  # in PostgreSQL, if that keeps the data
         # Where and how it says that it is ready, if not as usual.
         self.ready_path = self.log_path
         self.ready_pattern = READY
@@ -108,6 +109,19 @@ class Server:
     # Configuration
 
     def defaults(self):
+        return {**self.database(), **self.usual()}
+
+    def database(self):
+        """SQLite, unless the environment says otherwise."""
+        if not postgres.is_wanted():
+            return {}
+        shared = postgres.Postgres.shared()
+        if self.schema is None:
+            self.schema = shared.schema()
+        return {"database": {"driver": "postgresql",
+                             "dsn": shared.dsn(self.schema)}}
+
+    def usual(self):
         return {
             "hosts": self.hosts,
             "admins": ["admin@localhost"],
