@@ -421,6 +421,12 @@ on_sent(struct mod *m, struct stanza *st)
 	return STANZA_DONE;
 }
 
+static bool
+skips(struct mod *m, const struct stanza *st)
+{
+	return !is_blocked(m, account_peek(st->to.bare), &st->from);
+}
+
 static enum verdict
 on_deliver(struct mod *m, struct stanza *st)
 {
@@ -463,8 +469,8 @@ static const struct hook hooks[] = {
 	{ HOOK_MESSAGE_SENT, FIRST, .stanza = on_sent },
 	{ HOOK_PRESENCE_SENT, FIRST, .stanza = on_sent },
 	{ HOOK_IQ_SENT, FIRST, .stanza = on_sent },
-	{ HOOK_MESSAGE_DELIVER, FIRST, .stanza = on_deliver },
-	{ HOOK_PRESENCE_DELIVER, FIRST, .stanza = on_deliver },
+	{ HOOK_MESSAGE_DELIVER, FIRST, .stanza = on_deliver, .skips = skips },
+	{ HOOK_PRESENCE_DELIVER, FIRST, .stanza = on_deliver, .skips = skips },
 	{ HOOK_IQ_DELIVER, FIRST, .stanza = on_deliver },
 	{ HOOK_PRESENCE_ALLOW, NORMAL, .contact = on_allow },
 	HOOKS_END,

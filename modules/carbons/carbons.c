@@ -169,6 +169,20 @@ on_routed(struct mod *m, struct stanza *st)
 	return STANZA_PASS;
 }
 
+static bool
+is_unforged(struct mod *m, const struct stanza *st)
+{
+	return elem_child(st->root, EL_CARBONS_SENT) == NULL &&
+	       elem_child(st->root, EL_CARBONS_RECEIVED) == NULL;
+}
+
+/* Each device is in the room by itself. */
+static bool
+is_groupchat(struct mod *m, const struct stanza *st)
+{
+	return st->type == MESSAGE_GROUPCHAT;
+}
+
 /* Nobody but us makes carbons: a wrapper from outside is a forgery. */
 static enum verdict
 on_forged(struct mod *m, struct stanza *st)
@@ -208,8 +222,10 @@ static const struct iq_route routes[] = {
 static const struct hook hooks[] = {
 	{ HOOK_MESSAGE_SENT, FIRST, .stanza = on_forged },
 	{ HOOK_MESSAGE_SENT, LATE, .stanza = on_sent },
-	{ HOOK_MESSAGE_DELIVER, FIRST, .stanza = on_forged },
-	{ HOOK_MESSAGE_ROUTED, NORMAL, .stanza = on_routed },
+	{ HOOK_MESSAGE_DELIVER, FIRST, .stanza = on_forged,
+	    .skips = is_unforged },
+	{ HOOK_MESSAGE_ROUTED, NORMAL, .stanza = on_routed,
+	    .skips = is_groupchat },
 	HOOKS_END,
 };
 

@@ -85,6 +85,18 @@ on_sent(struct mod *m, struct stanza *st)
 	return STANZA_PASS;
 }
 
+/* Rooms keep archives of their own. */
+static bool
+skips(struct mod *m, const struct stanza *st)
+{
+	const struct elem *e = elem_child(st->root, EL_STANZA_ID);
+
+	for (; e != NULL; e = elem_next(e, EL_STANZA_ID))
+		if (str_eq(elem_attr(e, AT_BY), st->to.bare))
+			return false;
+	return st->type == MESSAGE_GROUPCHAT;
+}
+
 static enum verdict
 on_deliver(struct mod *m, struct stanza *st)
 {
@@ -229,7 +241,7 @@ static const struct iq_route routes[] = {
 static const struct hook hooks[] = {
 	{ HOOK_MESSAGE_SENT, FIRST, .stanza = on_forged },
 	{ HOOK_MESSAGE_SENT, NORMAL, .stanza = on_sent },
-	{ HOOK_MESSAGE_DELIVER, NORMAL, .stanza = on_deliver },
+	{ HOOK_MESSAGE_DELIVER, NORMAL, .stanza = on_deliver, .skips = skips },
 	{ HOOK_ACCOUNT_LOAD, NORMAL, .account = on_load },
 	{ HOOK_SESSION_BOUND, NORMAL, .session = on_bound },
 	HOOKS_END,
