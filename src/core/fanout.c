@@ -8,8 +8,8 @@
 #include "core/host.h"
 #include "core/router.h"
 #include "core/session_internal.h"
-#include "xml/writer.h"
 #include "core/stanza_impl.h"
+#include "xml/writer.h"
 
 /* Recipients on one worker, or (the last batch) those elsewhere. */
 struct batch {
@@ -17,8 +17,8 @@ struct batch {
 	struct stanza *st;
 	struct jid *to;
 	size_t count, cap;
-	struct buf bytes;   /* the stanza without `to`, once it is rendered */
-	struct buf address; /* scratch */
+	struct wire *rendered; /* without `to`, once it is needed */
+	struct buf address;    /* scratch */
 };
 
 struct fanout {
@@ -94,7 +94,7 @@ batch_free(struct batch *b)
 {
 	struct arena *a = b->arena;
 
-	buf_fini(&b->bytes);
+	wire_unref(&b->rendered);
 	buf_fini(&b->address);
 	stanza_free(&b->st);
 	arena_free(&a);
@@ -106,8 +106,8 @@ batch_free(struct batch *b)
 static bool
 is_for_session(const struct stanza *st)
 {
-	return st->type & (MESSAGE_GROUPCHAT | PRESENCE_AVAILABLE |
-			      PRESENCE_UNAVAILABLE);
+	return st->type &
+	       (MESSAGE_GROUPCHAT | PRESENCE_AVAILABLE | PRESENCE_UNAVAILABLE);
 }
 
 static bool
@@ -120,20 +120,25 @@ is_nobodys(const struct account *acct, const struct stanza *st)
 }
 
 static struct wire *
+batch_rendered(struct batch *b)
+{
+	if (b->rendered == NULL)
+		b->rendered = stanza_render(b->st);
+	return b->rendered;
+}
+
+static struct wire *
 wire_for(struct batch *b, const struct jid *to)
 {
-	struct str name = elem_local(b->st->root), all;
+	struct str name = elem_local(b->st->root);
+	struct str all = wire_str(batch_rendered(b));
 
-	if (b->bytes.n == 0)
-		xml_write(&b->bytes, b->st->root, XML_IN_STREAM);
 	buf_clear(&b->address);
 	buf_add_str(&b->address, STR(" to='"));
 	xml_escape(&b->address, to->full);
 	buf_add_c(&b->address, '\'');
-	all = buf_str(&b->bytes);
-	return wire_join(
-	    (struct str[]){ str_sub(all, 0, 1 + name.n), buf_str(&b->address),
-		str_skip(all, 1 + name.n) },
+	return wire_join((struct str[]){ str_sub(all, 0, 1 + name.n),
+			     buf_str(&b->address), str_skip(all, 1 + name.n) },
 	    3);
 }
 
@@ -154,8 +159,7 @@ deliver_bytes(struct batch *b, struct account *acct, const struct jid *to)
 		return false;
 	about.to = *to;
 	s = account_session(acct, to->resource);
-	if (s == NULL || !session_takes_bytes(s) ||
-	    !is_nobodys(acct, &about))
+	if (s == NULL || !session_takes_bytes(s) || !is_nobodys(acct, &about))
 		return false;
 	w = wire_for(b, to);
 	session_send_wire(s, w, &about);
@@ -170,23 +174,19 @@ static void
 batch_deliver(void *msg)
 {
 	struct batch *b = msg;
-	struct wire *rendered = NULL;
 	struct account *acct;
 	struct stanza *st;
 
-	if (b->count > 1)
-		rendered = stanza_render(b->st);
 	for (size_t i = 0; i < b->count; i++) {
 		acct = recipient(b->st, &b->to[i]);
 		if (acct == NULL || deliver_bytes(b, acct, &b->to[i]))
 			continue;
 		st = stanza_copy(b->st);
 		stanza_set_to(st, &b->to[i]);
-		if (rendered != NULL)
-			stanza_share(st, rendered);
+		if (b->count > 1)
+			stanza_share(st, batch_rendered(b));
 		lane_put(&acct->in, st);
 	}
-	wire_unref(&rendered);
 	batch_free(b);
 }
 
