@@ -238,11 +238,19 @@ send_item(struct flush *f, const struct kv_item *item)
 	parcel_unref(&p);
 }
 
+/* Does the session still have much to do? */
+static bool
+session_is_loaded(const struct session *s)
+{
+	return session_queued(s) > conf_now()->limits.session_queue / 2;
+}
+
 static void
 on_page(void *ctx, int err, const struct kv_item *items, size_t count)
 {
 	struct flush *f = (struct flush *)ctx;
 	struct session *s = f->session;
+	bool is_cut = false;
 
 	f->is_reading = false;
 	f->is_busy = true;
@@ -255,21 +263,18 @@ on_page(void *ctx, int err, const struct kv_item *items, size_t count)
 		if (f->session == NULL || !f->is_running ||
 		    session_is_detached(s))
 			break;
+		/* A page of big ones is more than it may have waiting. */
+		is_cut = session_is_loaded(s);
+		if (is_cut)
+			break;
 		send_item(f, &items[i]);
 		memcpy(f->after, items[i].key.p, n);
 		f->after[n] = '\0';
 	}
-	if (err == 0 && count < PAGE && f->is_running && f->session != NULL &&
-	    !session_is_detached(s))
+	if (err == 0 && count < PAGE && !is_cut && f->is_running &&
+	    f->session != NULL && !session_is_detached(s))
 		f->is_running = false;
 	flush_step(f);
-}
-
-/* Does the session still have much to do? */
-static bool
-session_is_loaded(const struct session *s)
-{
-	return session_queued(s) > conf_now()->limits.session_queue / 2;
 }
 
 static void
