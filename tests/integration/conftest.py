@@ -4,6 +4,7 @@ number of them. ROOKERY_BUILD says where they were built. Tests may be
 coroutines; each gets a loop of its own."""
 
 import asyncio
+import copy
 import inspect
 import os
 import sys
@@ -13,7 +14,7 @@ import pytest
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 # pylint: disable=wrong-import-position
-from harness.server import Authority, Server  # noqa: E402
+from harness.server import Authority, Server, merge  # noqa: E402
 
 # What a test may take, whatever happens; `slow(seconds)` marks exceptions.
 LIMIT = 120
@@ -85,7 +86,7 @@ def make_server(build, authority, workers, event_loop):
     def make(config=None, **how):
         how.setdefault("workers", workers)
         how.setdefault("authority", authority)
-        server = Server(build, {**CONFIG, **(config or {})}, **how)
+        server = Server(build, merge(copy.deepcopy(CONFIG), config or {}), **how)
         made.append(server)
         return server
 
