@@ -2,6 +2,7 @@
 /* rookeryd: arguments, start, run, stop. */
 #include "base/log.h"
 #include "core/commands.h"
+#include "core/copy_store.h"
 #include "core/daemon.h"
 #include "core/manual.h"
 #include "http/http.h"
@@ -12,6 +13,7 @@
 enum action {
 	ACTION_RUN,
 	ACTION_CHECK_CONFIG,
+	ACTION_COPY_STORE,
 	ACTION_VERSION,
 	ACTION_HELP,
 	ACTION_MAN_OPTIONS,
@@ -19,7 +21,11 @@ enum action {
 	ACTION_USAGE, /* the arguments are wrong */
 };
 
+/* Whose database to copy to. */
+static const char *copy_to;
+
 static const char usage[] = "usage: rookeryd [-c FILE] [--check-config]\n"
+			    "       rookeryd [-c FILE] --copy-store-to FILE\n"
 			    "       rookeryd --version\n";
 
 static enum action
@@ -56,6 +62,13 @@ args_read(int argc, char **argv, struct daemon_args *args)
 				return ACTION_USAGE;
 			args->conf_path =
 			    argv[i][2] != '\0' ? argv[i] + 2 : argv[++i];
+			continue;
+		}
+		if (strcmp(argv[i], "--copy-store-to") == 0) {
+			if (++i == argc)
+				return ACTION_USAGE;
+			copy_to = argv[i];
+			action = ACTION_COPY_STORE;
 			continue;
 		}
 		action = switch_find(argv[i]);
@@ -98,6 +111,8 @@ main(int argc, char **argv)
 		return serve(&args);
 	case ACTION_CHECK_CONFIG:
 		return daemon_check(args.conf_path);
+	case ACTION_COPY_STORE:
+		return copy_store(args.conf_path, copy_to);
 	case ACTION_VERSION:
 		printf("rookeryd %s\n", daemon_version());
 		return 0;

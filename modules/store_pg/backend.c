@@ -11,7 +11,7 @@
 #define TICK_MS SECONDS(1)
 #define UPKEEP_MS HOURS(6)
 /* For what is left when the server ends. */
-#define DRAIN_MS SECONDS(15)
+#define DRAIN_MS SECONDS(5)
 /* A database that is just starting is waited for. */
 #define START_MS SECONDS(60)
 
