@@ -91,8 +91,9 @@ wal_enable(sqlite3 *h)
 }
 
 /*
- * Memory is kept small: the kernel's cache is behind ours. Before there are
- * tables, so that space can be given back, comes auto_vacuum.
+ * Memory is kept small: the kernel's cache is behind ours, and a reader's is
+ * emptied by every commit. Before there are tables, so that space can be given
+ * back, comes auto_vacuum.
  */
 static int
 settings(sqlite3 *h, bool is_writer)
@@ -101,10 +102,11 @@ settings(sqlite3 *h, bool is_writer)
 
 	sqlite3_extended_result_codes(h, 1);
 	sqlite3_busy_timeout(h, BUSY_MS);
-	rc = pragma(h, "PRAGMA cache_size=-2048; PRAGMA mmap_size=0;"
+	rc = pragma(h, "PRAGMA cache_size=-512; PRAGMA mmap_size=0;"
 		       "PRAGMA temp_store=MEMORY");
 	if (rc == SQLITE_OK && is_writer)
-		rc = pragma(h, "PRAGMA auto_vacuum=INCREMENTAL");
+		rc = pragma(h, "PRAGMA cache_size=-2048;"
+			       "PRAGMA auto_vacuum=INCREMENTAL");
 	if (rc == SQLITE_OK && is_writer)
 		rc = wal_enable(h);
 	if (rc == SQLITE_OK && is_writer)
