@@ -221,25 +221,26 @@ on_changed(void *ctx, int err)
 		stanza_refuse(iq, EL_INTERNAL_SERVER_ERROR);
 }
 
-/* The result was sent before: its session does not live to hear it after. */
+/* The core calls this just before it closes the account's sessions. */
 static void
 on_removed(void *ctx, int err)
 {
 	struct stanza *iq = ctx;
 
-	if (err < 0)
-		log_error(NULL, "removing " STR_FMT " failed: %s",
-		    STR_ARG(iq->from.bare), err_text(err));
-	stanza_free(&iq);
+	if (err == 0) {
+		stanza_reply(iq);
+		return;
+	}
+	log_error(NULL, "removing " STR_FMT " failed: %s",
+	    STR_ARG(iq->from.bare), err_text(err));
+	stanza_refuse(iq, EL_INTERNAL_SERVER_ERROR);
 }
 
 static enum verdict
 remove_self(struct stanza *iq)
 {
 	struct jid jid = jid_to_bare(&iq->from);
-	struct stanza *answer = stanza_copy(iq);
 
-	stanza_reply(answer);
 	account_remove(&jid, on_removed, iq);
 	return STANZA_DONE;
 }

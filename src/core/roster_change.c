@@ -289,6 +289,7 @@ roster_change(struct account *acct, const struct roster_item *next,
 	if (!roster_item_is_void(next)) {
 		e = roster_entry_new(next);
 		e->change = c->number;
+		e->is_deaf = cur != NULL && cur->is_deaf;
 	}
 	c->before = replace(r, c->item.jid.full, e);
 	keep(c);

@@ -312,3 +312,54 @@ async def test_password_and_ban(server):
     await one.settle([two])
     one.leave()
     two.leave()
+
+
+async def test_directed_bound(server):
+    """Those who get presence directly are remembered, and so are bounded."""
+    one, two = await log_in(server, 2)
+    errors = []
+    one.on_presence = errors.append
+    one.client.send(f"<presence to='{two.jid}'/>")
+    for i in range(2000):
+        one.client.send(f"<presence to='x{i}@localhost/r' id='{i}'/>")
+    await one.settle([two])
+    assert [(e.get("type"), e.get("id")) for e in errors] == \
+        [("error", "1999")]
+    assert errors[0].find("error").find("resource-constraint") is not None
+    # Again to one of them, and to one more after the end for another.
+    one.client.send("<presence to='x0@localhost/r' id='again'/>"
+                    "<presence type='unavailable' to='x1@localhost/r'/>"
+                    "<presence to='y@localhost/r' id='last'/>")
+    await one.settle([two])
+    assert len(errors) == 1
+    assert one.jid in two.seen
+    one.client.send("<presence type='unavailable'/>")
+    await one.settle([two])
+    await two.settle([two])
+    assert one.jid not in two.seen
+    one.leave()
+    two.leave()
+
+
+async def test_order_offline(server):
+    """What waits for somebody comes in order, and all of it."""
+    one, two = await log_in(server, 2)
+    two.leave()
+    await server.wait_until(is_offline(server, "p1"))
+    for i in range(300):
+        one.client.send(f"<message to='{two.bare}' type='chat'><body>{i}"
+                        f"</body></message>")
+    await one.settle([two])
+    two = Person(await server.client("p1", register=False))
+    two.client.send("<presence/>")
+    await server.wait_for(lambda: len(two.messages.get(one.jid, [])) == 300)
+    assert two.messages[one.jid] == list(range(300))
+    one.leave()
+    two.leave()
+
+
+def is_offline(server, user):
+    async def holds():
+        out = await server.ctl_ok("num_resources", user, "localhost")
+        return out.strip() == "0"
+    return holds
