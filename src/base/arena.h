@@ -46,8 +46,8 @@ API size_t arena_used(const struct arena *a);
  * A number that goes up with each touch: who has derived something from what
  * is in the arena, and keeps it, learns so whether it is out of date.
  */
-API void arena_touch(struct arena *a);
-API uint32_t arena_touches(const struct arena *a);
+void arena_touch(struct arena *a);
+uint32_t arena_touches(const struct arena *a);
 
 /* Gives the thread's cached chunks back; call at the end of a thread. */
 API void arena_thread_done(void);

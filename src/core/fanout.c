@@ -100,7 +100,7 @@ batch_free(struct batch *b)
 	arena_free(&a);
 }
 
-/* ---- the short way ---------------------------------------------------------- */
+/* ---- the short way ------------------------------------------------------ */
 
 /* It goes from here to one session, if that is there, and nowhere else. */
 static bool
@@ -167,7 +167,7 @@ deliver_bytes(struct batch *b, struct account *acct, const struct jid *to)
 	return true;
 }
 
-/* ---- all of them ------------------------------------------------------------- */
+/* ---- all of them -------------------------------------------------------- */
 
 /* At the recipients' home. */
 static void

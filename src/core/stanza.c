@@ -323,7 +323,7 @@ stanza_delay(struct stanza *st, struct str by, int64_t real_ms)
 	elem_set(e, AT_STAMP, clock_format(st->arena, real_ms, true));
 }
 
-/* Rendered once --------------------------------------------------------------- */
+/* Rendered once ----------------------------------------------------------- */
 
 struct wire *
 stanza_render(struct stanza *st)

@@ -94,7 +94,7 @@ API void elem_prepend(struct elem *parent, struct elem *child);
 API struct elem *elem_copy(struct arena *a, const struct elem *e);
 API struct elem *elem_add_copy(struct elem *parent, const struct elem *e);
 /* A number that changes when any tree in the element's arena does. */
-API uint32_t elem_edits(const struct elem *e);
+uint32_t elem_edits(const struct elem *e);
 /* Changes the name in place: a request into its reply, say. */
 API void elem_rename(struct elem *e, qname_t name);
 
