@@ -48,6 +48,8 @@ class Postgres:
         if os.geteuid() == 0:
             self.user = pwd.getpwnam("postgres")
             os.chown(self.folder, self.user.pw_uid, self.user.pw_gid)
+        # A rookeryd that has become somebody else must reach the socket.
+        os.chmod(self.folder, 0o755)
         self.process = None
         self.made = 0
         self.run("initdb", "-D", self.data, "-U", "rookery", "-A", "trust",
