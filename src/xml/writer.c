@@ -115,14 +115,19 @@ put_escaped(struct buf *out, struct str s, enum byte_kind plain_but)
 {
 	size_t from = 0, i = 0;
 
-	while (i < s.n) {
-		enum byte_kind kind = kinds[(unsigned char)s.p[i]];
+	for (;;) {
+		enum byte_kind kind;
 		size_t len = 1;
 
+		/* Nearly all of all text. */
+		while (i < s.n && kinds[(unsigned char)s.p[i]] == PLAIN)
+			i++;
+		if (i == s.n)
+			break;
+		kind = kinds[(unsigned char)s.p[i]];
 		if (kind == MANY)
 			len = many_len(str_skip(s, i));
-		if (kind == PLAIN ||
-		    (kind == ATTR_ESCAPE && plain_but == TEXT_ESCAPE) ||
+		if ((kind == ATTR_ESCAPE && plain_but == TEXT_ESCAPE) ||
 		    (kind == MANY && len > 0)) {
 			i += len;
 			continue;
