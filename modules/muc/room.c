@@ -385,6 +385,9 @@ room_refuse(const struct room *r, struct stanza *st, enum qname condition,
 	while (elem_next(error, EL_ERROR) != NULL)
 		error = elem_next(error, EL_ERROR);
 	elem_set_copy(error, AT_BY, r->jid.full);
+	/* By this clients know that it is about a room. */
+	if (st->kind == STANZA_PRESENCE)
+		elem_prepend(st->root, elem_new(st->arena, EL_MUC));
 	if (type != NULL)
 		elem_set(error, AT_TYPE, str_c(type));
 	router_send(st);

@@ -1,0 +1,208 @@
+# SPDX-License-Identifier: MIT
+"""Rooms, with slixmpp as the client: a private group (members only, addresses
+open) whose devices come and go, and what of it is there after a restart."""
+
+import asyncio
+import xml.etree.ElementTree as ET
+
+import pytest
+
+slixmpp = pytest.importorskip("slixmpp")
+# pylint: disable=wrong-import-position
+from slixmpp.exceptions import IqError, PresenceError  # noqa: E402
+
+pytestmark = pytest.mark.workers(1, 2)
+
+ROOM = "verona@conference.localhost"
+OMEMO = "eu.siacs.conversations.axolotl"
+WAIT = 20
+
+
+class Device(slixmpp.ClientXMPP):
+    """One client of an account. Remembers what the room told it."""
+
+    def __init__(self, server, user, resource):
+        super().__init__(f"{user}@localhost/{resource}", "secret")
+        self.daemon = server
+        self.nick = user
+        self.secrets = []
+        self.is_there = asyncio.Event()
+        for plugin in ("xep_0030", "xep_0045", "xep_0199", "xep_0203",
+                       "xep_0313"):
+            self.register_plugin(plugin)
+        self.add_event_handler("session_start", self.on_start)
+        self.add_event_handler("groupchat_message", self.on_message)
+
+    async def on_start(self, _):
+        self.send_presence()
+        self.is_there.set()
+
+    def on_message(self, msg):
+        self.secrets += payloads(msg.xml)
+
+    async def begin(self):
+        self.connect(("127.0.0.1", self.daemon.port["c2s"]),
+                     disable_starttls=True)
+        await asyncio.wait_for(self.is_there.wait(), WAIT)
+        return self
+
+    async def join(self):
+        return await self["xep_0045"].join_muc_wait(
+            slixmpp.JID(ROOM), self.nick, maxchars=0, timeout=WAIT)
+
+    async def members(self):
+        """To whom one has to encrypt."""
+        found = set()
+        for aff in ("owner", "admin", "member"):
+            found |= {str(jid) for jid in await
+                      self["xep_0045"].get_affiliation_list(
+                          slixmpp.JID(ROOM), aff)}
+        return found
+
+    def say(self, text):
+        msg = self.make_message(mto=ROOM, mtype="groupchat",
+                                mbody="This message is encrypted.")
+        encrypted = ET.SubElement(msg.xml, f"{{{OMEMO}}}encrypted")
+        ET.SubElement(encrypted, f"{{{OMEMO}}}payload").text = text
+        msg.send()
+
+    async def heard(self, *texts):
+        await self.daemon.wait_for(
+            lambda: self.secrets == list(texts), f"{texts} at {self.boundjid}")
+
+    async def archive(self):
+        answer = await self["xep_0313"].retrieve(jid=slixmpp.JID(ROOM))
+        return [text for result in answer["mam"]["results"]
+                for text in payloads(result.xml)]
+
+    async def is_joined(self):
+        """XEP-0410."""
+        try:
+            await self["xep_0199"].send_ping(f"{ROOM}/{self.nick}",
+                                             timeout=WAIT)
+            return True
+        except IqError as error:
+            assert error.condition == "not-acceptable"
+            return False
+
+    async def leave(self):
+        await asyncio.wait_for(self.disconnect(), 10)
+
+
+def payloads(elem):
+    return [e.text for e in elem.iter(f"{{{OMEMO}}}payload")]
+
+
+async def make_private(owner):
+    """What Conversations does when it makes a private group."""
+    form = await owner["xep_0045"].get_room_config(slixmpp.JID(ROOM))
+    values = {"persistentroom": True, "membersonly": True,
+              "publicroom": False, "whois": "anyone", "changesubject": True,
+              "allowinvites": False, "enablearchiving": True,
+              "roomname": "Verona"}
+    form.reply()
+    form.set_values({"muc#roomconfig_" + name: value
+                     for name, value in values.items()})
+    await owner["xep_0045"].set_room_config(slixmpp.JID(ROOM), form)
+
+
+@pytest.fixture
+def plain(make_server, event_loop):
+    server = make_server({"auth": {"allow_plain_without_tls": True}})
+    event_loop.run_until_complete(server.start())
+    return server
+
+
+async def test_private_group(plain):
+    """Three devices of two members; each hears all of it, each once."""
+    for user in ("romeo", "juliet", "nurse"):
+        await plain.register(user)
+    romeo = await Device(plain, "romeo", "desk").begin()
+    phone = await Device(plain, "juliet", "phone").begin()
+    laptop = await Device(plain, "juliet", "laptop").begin()
+    nurse = await Device(plain, "nurse", "shelf").begin()
+
+    await romeo.join()
+    await make_private(romeo)
+    await romeo["xep_0045"].set_affiliation(
+        slixmpp.JID(ROOM), "member", jid=slixmpp.JID("juliet@localhost"))
+    with pytest.raises(PresenceError) as refused:
+        await nurse.join()
+    assert refused.value.condition == "registration-required"
+    with pytest.raises(IqError) as refused:
+        await nurse.members()
+    assert refused.value.condition == "forbidden"
+
+    await phone.join()
+    await laptop.join()
+    assert await phone.members() == {"romeo@localhost", "juliet@localhost"}
+    assert await phone.is_joined() and await laptop.is_joined()
+    romeo["xep_0045"].set_subject(slixmpp.JID(ROOM), "Tomorrow")
+    romeo.say("one")
+    laptop.say("two")
+    for device in (romeo, phone, laptop):
+        await device.heard("one", "two")
+
+    # A link breaks; what is said meanwhile waits in the archive.
+    phone.abort()
+    await plain.wait_until(lambda: is_gone(plain, "phone"), "the phone's end")
+    romeo.say("three")
+    await laptop.heard("one", "two", "three")
+    phone = await Device(plain, "juliet", "phone").begin()
+    assert not await phone.is_joined()
+    await phone.join()
+    assert await phone.archive() == ["one", "two", "three"]
+    phone.say("four")
+    await romeo.heard("one", "two", "three", "four")
+    await phone.heard("four")
+
+    for device in (romeo, phone, laptop, nurse):
+        await device.leave()
+    await plain.restart()
+    phone = await Device(plain, "juliet", "phone").begin()
+    assert not await phone.is_joined()
+    _, subject, occupants, _ = await phone.join()
+    assert subject["subject"] == "Tomorrow"
+    assert [str(p["from"]) for p in occupants] == [f"{ROOM}/juliet"]
+    assert await phone.members() == {"romeo@localhost", "juliet@localhost"}
+    assert await phone.archive() == ["one", "two", "three", "four"]
+    nurse = await Device(plain, "nurse", "shelf").begin()
+    with pytest.raises(IqError) as refused:
+        await nurse.archive()
+    assert refused.value.condition == "forbidden"
+    await phone.leave()
+    await nurse.leave()
+
+
+async def is_gone(server, resource):
+    status, found = await server.api(
+        "get_room_occupants", room="verona", service="conference.localhost")
+    return status == 200 and not any(
+        o["jid"].endswith("/" + resource) for o in found)
+
+
+async def test_acknowledged_is_kept(plain):
+    """A message that was acknowledged is in the archive after a crash."""
+    romeo = await plain.client("romeo", resource="raw")
+    await romeo.enable_sm()
+    romeo.send(
+        f"<presence to='{ROOM}/romeo'>"
+        "<x xmlns='http://jabber.org/protocol/muc'/></presence>"
+        f"<iq type='set' id='c' to='{ROOM}'>"
+        "<query xmlns='http://jabber.org/protocol/muc#owner'>"
+        "<x xmlns='jabber:x:data' type='submit'>"
+        "<field var='muc#roomconfig_persistentroom'><value>1</value></field>"
+        "</x></query></iq>")
+    for i in range(50):
+        romeo.send(f"<message to='{ROOM}' type='groupchat' id='m{i}'>"
+                   f"<body>word {i}</body></message>")
+    await romeo.wait_ack()
+    await plain.kill()
+    await plain.start()
+    desk = await Device(plain, "romeo", "desk").begin()
+    await desk.join()
+    answer = await desk["xep_0313"].retrieve(jid=slixmpp.JID(ROOM))
+    bodies = [e.text for result in answer["mam"]["results"]
+              for e in result.xml.iter("{jabber:client}body")]
+    assert bodies == [f"word {i}" for i in range(50)]
+    await desk.leave()
