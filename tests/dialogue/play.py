@@ -471,9 +471,9 @@ class Play:
             await self.stage.ctl_ok("reload_config")
 
 
-NEEDS_CLIENT = {"open_stream", "restart_stream", "start_tls", "log_in", "refused", "bind",
-                "resume", "fall_silent", "disconnect", "cut", "send",
-                "send_bytes", "receive", "receive_any_order",
+NEEDS_CLIENT = {"open_stream", "restart_stream", "start_tls", "log_in",
+                "refused", "bind", "resume", "fall_silent", "disconnect",
+                "cut", "send", "send_bytes", "receive", "receive_any_order",
                 "receive_nothing", "receive_stream", "stream_error",
                 "is_disconnected", "asked"}
 

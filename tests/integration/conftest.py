@@ -86,7 +86,8 @@ def make_server(build, authority, workers, event_loop):
     def make(config=None, **how):
         how.setdefault("workers", workers)
         how.setdefault("authority", authority)
-        server = Server(build, merge(copy.deepcopy(CONFIG), config or {}), **how)
+        settings = merge(copy.deepcopy(CONFIG), config or {})
+        server = Server(build, settings, **how)
         made.append(server)
         return server
 

@@ -81,7 +81,8 @@ ATTACKS = {
                      ["invalid-from"]),
     "message before login": (False, HEADER + "<message to='juliet@localhost'>"
                              "<body>x</body></message>", ["not-authorized"]),
-    "nested stream": (True, HEADER + "</stream:stream>", ["bad-format", "unsupported-stanza-type"]),
+    "nested stream": (True, HEADER + "</stream:stream>",
+                      ["bad-format", "unsupported-stanza-type"]),
     "second document": (True, "</stream:stream>" + HEADER, [None]),
     "http": (False, "GET / HTTP/1.1\r\nHost: x\r\n\r\n", ["not-well-formed"]),
     "tls": (False, b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + b"x" * 99,
@@ -213,7 +214,7 @@ async def test_half_open(make_server, kind):
     trickle, and nobody else has to wait."""
     port, data = HALVES[kind]
     count = min(2000, many_files() // 3)
-    server = make_server({"limits": {"negotiation": "8s", "c2s_rate": 0}})
+    server = make_server({"limits": {"negotiation": "6s", "c2s_rate": 0}})
     await server.start()
     await server.register("romeo")
     crowd = []
@@ -276,7 +277,7 @@ async def test_crowd_logs_in(server):
     await asyncio.gather(*(c.ping("localhost") for c in clients))
 
 
-# Floods -------------------------------------------------------------------------
+# Floods ---------------------------------------------------------------------
 
 async def test_rate_limit(make_server):
     """Who sends too fast is read slowly; he is not kicked, nothing is lost,
@@ -349,7 +350,7 @@ async def test_slow_consumer(make_server, sm):
     assert errors == 0
 
 
-# SASL ---------------------------------------------------------------------------
+# SASL -----------------------------------------------------------------------
 
 async def first_step(server, user, mechanism="SCRAM-SHA-256"):
     client = Client(user)
