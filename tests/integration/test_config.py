@@ -10,7 +10,6 @@ import subprocess
 import pytest
 
 from harness.client import Client
-from harness.server import Server
 
 GOOD = """\
 hosts: [localhost]
@@ -149,7 +148,7 @@ def test_version(build):
     assert re.fullmatch(r"rookeryd \d+\.\d+\S*\n", done.stdout)
 
 
-def test_example(build, tmp_path):
+def test_example(build, authority, tmp_path):
     """The example that is installed is right, but for its certificate."""
     top = os.path.dirname(os.path.dirname(os.path.dirname(
         os.path.abspath(__file__))))
@@ -157,8 +156,7 @@ def test_example(build, tmp_path):
               encoding="utf-8") as file:
         text = file.read()
     text = text.replace("/etc/rookery/certs/*.pem", str(tmp_path / "c.pem"))
-    Server(build).authority.issue(str(tmp_path / "c.pem"),
-                                  "chat.example.org")
+    authority.issue(str(tmp_path / "c.pem"), "chat.example.org")
     path = write(tmp_path / "rookery.yml", text)
     done = run(build, "--check-config", "-c", path)
     assert done.returncode == 0, done.stderr
