@@ -106,6 +106,16 @@ may_list(const struct room *r, const struct who *who, enum aff aff)
 	       r->config.member_list & 1u << who->role;
 }
 
+bool
+may_read_lists(const struct room *r, const struct jid *jid)
+{
+	const struct occupant *o = occupant_by_jid(r, jid->full);
+	struct who who = { o, right_of(r, jid),
+		o != NULL ? (enum role)o->role : ROLE_NONE, jid->bare };
+
+	return may_list(r, &who, AFF_MEMBER);
+}
+
 static enum verdict
 on_list(struct room *r, struct stanza *iq)
 {

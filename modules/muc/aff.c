@@ -196,7 +196,8 @@ tell_occupant(struct occupant *o, const struct change *c, enum role role)
 	note_tell(&(struct note){ .o = o,
 	    .reason = c->reason,
 	    .actor = c->actor,
-	    .was_shown = was_shown });
+	    .was_shown = was_shown,
+	    .version = r->version });
 }
 
 static void
@@ -208,12 +209,12 @@ apply_to_nick(struct occupant *o, const struct change *c)
 	if (c->aff == AFF_OUTCAST) {
 		for (struct occupant *s = o; s != NULL; s = ring_next(o, s))
 			s->aff = AFF_OUTCAST;
-		remove_nick(o, banned, c->actor, c->reason);
+		remove_changed(o, banned, c);
 	} else if (r->config.is_members_only && c->aff < AFF_MEMBER &&
 		   c->aff < (enum aff)o->aff) {
 		for (struct occupant *s = o; s != NULL; s = ring_next(o, s))
 			s->aff = (uint8_t)c->aff;
-		remove_nick(o, removed, c->actor, c->reason);
+		remove_changed(o, removed, c);
 	} else if ((enum aff)o->aff != c->aff) {
 		tell_occupant(o, c, role_after(o, c->aff));
 	}
@@ -224,11 +225,13 @@ static void
 tell_absent(struct room *r, const struct change *c)
 {
 	struct stanza *st = stanza_new(EL_MESSAGE);
-	struct elem *item;
+	struct elem *x, *item;
 
 	stanza_set_type(st, MESSAGE_GROUPCHAT);
 	stanza_set_from(st, &r->jid);
-	item = elem_add(elem_add(st->root, EL_MUC_USER), EL_MUC_USER_ITEM);
+	x = elem_add(st->root, EL_MUC_USER);
+	mav_add(x, r, r->version);
+	item = elem_add(x, EL_MUC_USER_ITEM);
 	elem_set_copy(item, AT_JID, c->jid.full);
 	elem_set(item, AT_AFFILIATION, str_c(aff_names[c->aff]));
 	elem_set(item, AT_ROLE, STR("none"));
@@ -261,7 +264,8 @@ aff_change(struct room *r, const struct change *c, struct store_write *w)
 	struct occupant *o;
 	bool is_there = false;
 
-	r->version++;
+	mav_note(r, c->jid.full, c->aff);
+	save_changes(r, w);
 	if (w != NULL && a != NULL)
 		save_aff(r, w, a);
 	else if (w != NULL)

@@ -32,8 +32,8 @@ add_features(const struct room *r, struct elem *query)
 		"http://jabber.org/protocol/disco#items",
 		"http://jabber.org/protocol/commands", "urn:xmpp:occupant-id:0",
 		"urn:xmpp:message-moderate:1", "urn:xmpp:sid:0",
-		"urn:xmpp:hats:0", "urn:xmpp:ping", "vcard-temp",
-		"jabber:iq:register",
+		"urn:xmpp:hats:0", "urn:xmpp:muc:affiliations:1",
+		"urn:xmpp:ping", "vcard-temp", "jabber:iq:register",
 		"http://jabber.org/protocol/muc#request" };
 	static const char *const archived[] = { "urn:xmpp:mam:2",
 		"urn:xmpp:mam:2#extended", "urn:xmpp:fulltext:0",

@@ -262,7 +262,7 @@ send_subject(struct occupant *o)
 /* ---- he is in ---------------------------------------------------------- */
 
 static void
-tell_joined(struct occupant *o, bool is_new, bool is_other)
+tell_joined(struct occupant *o, bool is_new, bool is_other, bool is_versioned)
 {
 	const struct config *c = &o->room->config;
 	struct note n = { .o = o };
@@ -276,6 +276,7 @@ tell_joined(struct occupant *o, bool is_new, bool is_other)
 		n.own_codes[i++] = 201;
 	if (is_other)
 		note_tell_others(&n);
+	n.tells_version = is_versioned;
 	note_tell_own(&n, o);
 	/* His other clients learn what this one says. */
 	if (is_other)
@@ -315,13 +316,14 @@ static void
 join_finish(struct room *r, struct stanza *st, const struct said *said,
     size_t count, bool is_new)
 {
-	bool is_other = true;
+	bool is_other = true, is_versioned;
 	struct wish w = wish_of(r, st->root);
 	struct occupant *o = occupant_by_jid(r, st->from.full);
 
 	o = o != NULL ? again(r, st, &is_other) : enter(r, st);
+	is_versioned = mav_answer(r, st);
 	presence_show_all(o);
-	tell_joined(o, is_new, is_other);
+	tell_joined(o, is_new, is_other, is_versioned);
 	avatar_tell(r, o);
 	send_history(o, said, count, &w);
 	send_subject(o);

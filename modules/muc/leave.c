@@ -42,13 +42,15 @@ remove_client(struct occupant *o)
 	go(o, &(struct note){ .codes = { 333 } });
 }
 
-void
-remove_nick(struct occupant *o, const uint16_t *codes,
-    const struct occupant *actor, struct str reason)
+static void
+remove_ring(struct occupant *o, const uint16_t *codes,
+    const struct occupant *actor, struct str reason, uint64_t version)
 {
-	struct note n = {
-		.o = o, .is_gone = true, .actor = actor, .reason = reason
-	};
+	struct note n = { .o = o,
+		.is_gone = true,
+		.actor = actor,
+		.reason = reason,
+		.version = version };
 	struct occupant *next;
 
 	for (size_t i = 0; i < CODES_MAX && codes[i] != 0; i++)
@@ -57,6 +59,20 @@ remove_nick(struct occupant *o, const uint16_t *codes,
 	while ((next = ring_next(o, o)) != NULL)
 		occupant_free(next);
 	occupant_free(o);
+}
+
+void
+remove_nick(struct occupant *o, const uint16_t *codes,
+    const struct occupant *actor, struct str reason)
+{
+	remove_ring(o, codes, actor, reason, 0);
+}
+
+void
+remove_changed(
+    struct occupant *o, const uint16_t *codes, const struct change *c)
+{
+	remove_ring(o, codes, c->actor, c->reason, o->room->version);
 }
 
 /* Section 7.2.15: he thinks that he is in the room. */

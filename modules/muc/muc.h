@@ -17,6 +17,7 @@
 #define KEY_CONFIG STR("config")
 #define KEY_SUBJECT STR("subject")
 #define KEY_HATS STR("hats")
+#define KEY_CHANGES STR("mav")
 /* ...or the service's domain. */
 #define STORE_PUBLIC STR("muc_public") /* local part: name shown */
 #define STORE_NICKS STR("muc_nick")    /* bare JID: nickname */
@@ -133,7 +134,9 @@ struct room {
 	struct str subject; /* <message/>, rendered, on the heap; or none */
 	int64_t subject_time;
 	struct list hats;
-	uint64_t version;  /* of the affiliations */
+	uint64_t version;    /* of the affiliations */
+	struct list changes; /* of them, the latest */
+	unsigned change_count;
 	int64_t active;	   /* when something was said last */
 	uint32_t said[25]; /* messages in the present hour and before */
 	uint32_t hour;
@@ -191,6 +194,7 @@ struct store_write *room_write(struct room *r);
 void save_config(struct room *r, struct store_write *w);
 void save_subject(struct room *r, struct store_write *w);
 void save_hats(struct room *r, struct store_write *w);
+void save_changes(struct room *r, struct store_write *w);
 void save_aff(
     struct room *r, struct store_write *w, const struct affiliation *a);
 /* All of it, or nothing of it any more: after is_persistent changed. */
@@ -241,6 +245,22 @@ struct change {
 /* Sets, stores into `w` (may be NULL), and tells the occupants. */
 void aff_change(struct room *r, const struct change *c, struct store_write *w);
 
+/* May he read who has which affiliation, but for those who are banned? */
+bool may_read_lists(const struct room *r, const struct jid *who);
+
+/* ---- mav.c ------------------------------------------------------------- */
+
+/* An affiliation has changed: there is a new version. */
+void mav_note(struct room *r, struct str jid, enum aff aff);
+void mav_clear(struct room *r);
+struct elem *mav_dump(struct arena *a, const struct room *r);
+void mav_load(struct room *r, const struct elem *mav);
+/* Says that this version came, from that before; which there is now. */
+void mav_add(struct elem *x, const struct room *r, uint64_t version);
+void mav_add_now(struct elem *x, const struct room *r);
+/* Who enters, and asks for it, is told; answers whether he was. */
+bool mav_answer(const struct room *r, const struct stanza *presence);
+
 /* ---- occupant.c -------------------------------------------------------- */
 
 struct occupant *occupant_new(struct room *r, const struct jid *jid,
@@ -289,6 +309,8 @@ struct note {
 	const struct elem *payload; /* instead of the presence kept */
 	const struct elem *destroy; /* a child for <x/> */
 	bool was_shown;		    /* its last presence was broadcast */
+	uint64_t version;   /* of the affiliations, that this led to; or 0 */
+	bool tells_version; /* which there is now */
 };
 /* To itself, and to the others if its role is one that is shown. */
 void note_tell(const struct note *n);
@@ -325,6 +347,9 @@ void leave_room(struct occupant *o, struct stanza *st);
 /* Removes all clients of the nick; tells why. */
 void remove_nick(struct occupant *o, const uint16_t *codes,
     const struct occupant *actor, struct str reason);
+/* Because his affiliation has changed. */
+void remove_changed(
+    struct occupant *o, const uint16_t *codes, const struct change *c);
 /* One client, whose link is broken: 333. */
 void remove_client(struct occupant *o);
 void not_in_room(struct room *r, struct stanza *st);

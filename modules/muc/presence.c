@@ -139,6 +139,10 @@ render(const struct note *n, bool with_jid, bool is_own)
 	else if (!n->is_gone)
 		add_kept(st->root, n->o);
 	x = elem_add(st->root, EL_MUC_USER);
+	if (n->version > 0)
+		mav_add(x, r, n->version);
+	else if (n->tells_version)
+		mav_add_now(x, r);
 	add_item(x, n, with_jid);
 	if (n->destroy != NULL)
 		elem_add_copy(x, n->destroy);

@@ -23,6 +23,7 @@ room_init_lists(struct room *r)
 	list_init(&r->calls);
 	list_init(&r->past);
 	list_init(&r->hats);
+	list_init(&r->changes);
 	list_init(&r->late_node);
 	list_init(&r->idle_node);
 }
@@ -69,6 +70,7 @@ room_clear(struct room *r)
 
 	affs_clear(r);
 	hats_clear(r);
+	mav_clear(r);
 	LIST_EACH(p, &r->past, struct past, node)
 	past_free(p);
 	r->past_count = 0;

@@ -66,6 +66,8 @@ load_value(struct room *r, const struct kv_item *item)
 		str_free(&r->subject);
 		r->subject = str_heap(item->value);
 		load_subject(r, e);
+	} else if (str_eq(item->key, KEY_CHANGES)) {
+		mav_load(r, e);
 	} else if (str_eq(item->key, KEY_HATS)) {
 		hats_load(r, e);
 	}
@@ -173,6 +175,18 @@ save_aff(struct room *r, struct store_write *w, const struct affiliation *a)
 }
 
 void
+save_changes(struct room *r, struct store_write *w)
+{
+	struct arena *a;
+
+	if (w == NULL)
+		return;
+	a = store_write_arena(w);
+	kv_put(w, r->jid.full, STORE_ROOM, KEY_CHANGES,
+	    xml_text(a, mav_dump(a, r)));
+}
+
+void
 save_all(struct room *r, struct store_write *w)
 {
 	struct affiliation *a;
@@ -180,6 +194,7 @@ save_all(struct room *r, struct store_write *w)
 	save_config(r, w);
 	save_subject(r, w);
 	save_hats(r, w);
+	save_changes(r, w);
 	for (size_t i = 0; (a = map_next(&r->affs, &i)) != NULL;)
 		save_aff(r, w, a);
 }
