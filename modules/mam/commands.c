@@ -52,47 +52,188 @@ remove_mam_for_user_with_peer(struct cmd *c)
 		clear(c, with.bare);
 }
 
-/* Host after host; `ctx` of the command is how far it has come. */
+/* ---- old messages ------------------------------------------------------ */
+
+#define DOMAINS_MAX 256
+
+/* Domain after domain: hosts, services or both. */
 struct expiry {
-	size_t next;
+	struct str domain[DOMAINS_MAX];
+	size_t count, next;
 	int64_t before;
+	uint64_t deleted;
+	struct cmd *cmd;     /* who waits; NULL: it runs in the background */
+	struct arena *arena; /* its own, in the background */
 };
+
+/* The one that runs in the background, or the last. */
+static struct {
+	uint64_t deleted;
+	bool is_running, has_run;
+} background;
+
+static void
+add_domain(void *ctx, const struct jid *domain)
+{
+	struct expiry *e = ctx;
+
+	if (e->count < DOMAINS_MAX)
+		e->domain[e->count++] = domain->full;
+}
+
+static void
+add_host(struct expiry *e, const struct host *host, struct str type)
+{
+	if (!str_is(type, "groupchat"))
+		add_domain(e, &host->jid);
+	if (!str_is(type, "chat"))
+		mod_each_service(host, add_domain, e);
+}
 
 static void
 on_expired(void *ctx, int err, uint64_t count)
 {
-	struct cmd *c = ctx;
-	struct expiry *e = cmd_ctx(c);
+	struct expiry *e = ctx;
+	struct cmd *c = e->cmd;
 
-	if (err < 0)
+	e->deleted += count;
+	if (c == NULL)
+		background.deleted = e->deleted;
+	if (err == 0 && e->next < e->count) {
+		archive_expire(e->domain[e->next++], e->before, on_expired, e);
+	} else if (c == NULL) {
+		background.is_running = false;
+		arena_free(&e->arena);
+	} else if (err < 0) {
 		cmd_fail(c, CMD_FAILED, 0, "%s", err_text(err));
-	else if (e->next == host_count())
+	} else {
 		cmd_ok(c, NULL);
-	else
-		archive_expire(
-		    host_at(e->next++)->jid.full, e->before, on_expired, c);
+	}
+}
+
+/* NULL: the arguments are wrong, and the command has failed. */
+static struct expiry *
+expiry_of(struct cmd *c, struct arena *a)
+{
+	struct str type = cmd_str(c, "type");
+	struct expiry *e = arena_new_of(a, struct expiry);
+	int64_t days = cmd_int(c, "days");
+
+	if (!str_is(type, "chat") && !str_is(type, "groupchat") &&
+	    !str_is(type, "all")) {
+		cmd_fail(c, CMD_BAD_ARG, 0,
+		    "The type is 'chat', 'groupchat' or 'all'");
+		return NULL;
+	}
+	if (days < 0 || days > 36500) {
+		cmd_fail(c, CMD_BAD_ARG, 0, "Invalid number of days");
+		return NULL;
+	}
+	e->before = clock_real() - (int64_t)DAYS(days);
+	return e;
 }
 
 static void
 delete_old_mam_messages(struct cmd *c)
 {
-	struct str type = cmd_str(c, "type");
-	struct expiry *e = arena_new_of(cmd_arena(c), struct expiry);
-	int64_t days = cmd_int(c, "days");
+	struct expiry *e = expiry_of(c, cmd_arena(c));
 
-	if (!str_is(type, "chat") && !str_is(type, "all")) {
-		cmd_fail(c, CMD_BAD_ARG, 0,
-		    "The type is 'chat' or 'all'; 'groupchat' comes with "
-		    "rooms");
+	if (e == NULL)
+		return;
+	e->cmd = c;
+	for (size_t i = 0; i < host_count(); i++)
+		add_host(e, host_at(i), cmd_str(c, "type"));
+	on_expired(e, 0, 0);
+}
+
+/*
+ * The store deletes in slices that hold nobody up, as fast as it can: so
+ * the size of a batch and the rate are of no consequence here.
+ */
+static void
+delete_old_mam_messages_batch(struct cmd *c)
+{
+	struct host *host = cmd_host(c, "host");
+	struct arena *a;
+	struct expiry *e;
+
+	if (host == NULL)
+		return;
+	if (background.is_running) {
+		cmd_fail(c, CMD_CONFLICT, 0, "Operation in progress");
 		return;
 	}
+	a = arena_new(sizeof(*e) + 256);
+	e = expiry_of(c, a);
+	if (e == NULL) {
+		arena_free(&a);
+		return;
+	}
+	e->arena = a;
+	add_host(e, host, cmd_str(c, "type"));
+	background.is_running = background.has_run = true;
+	background.deleted = 0;
+	cmd_ok(c, "Starting deletion of old messages in the background");
+	on_expired(e, 0, 0);
+}
+
+static void
+delete_old_mam_messages_status(struct cmd *c)
+{
+	const char *state = background.is_running ? "Operation in progress"
+			    : background.has_run  ? "Operation finished"
+						  : "Operation not started";
+
+	cmd_result(c, json_sprintf("%s, deleted %llu messages", state,
+			  (unsigned long long)background.deleted));
+}
+
+/* ---- a limit for one account ------------------------------------------- */
+
+static void
+set_mam_retention(struct cmd *c)
+{
+	int64_t days = cmd_int(c, "days");
+	struct store_write *w;
+	struct jid jid;
+
+	if (!cmd_account(c, "user", "host", &jid))
+		return;
 	if (days < 0 || days > 36500) {
 		cmd_fail(c, CMD_BAD_ARG, 0, "Invalid number of days");
 		return;
 	}
-	e->before = clock_real() - (int64_t)DAYS(days);
-	cmd_set_ctx(c, e);
-	on_expired(c, 0, 0);
+	w = store_write_new(jid.bare);
+	if (days == 0)
+		kv_del(w, jid.bare, STR("mam-retention"), STR("days"));
+	else
+		kv_put(w, jid.bare, STR("mam-retention"), STR("days"),
+		    str_printf(cmd_arena(c), "%lld", (long long)days));
+	store_commit(&w, cmd_on_done, c);
+}
+
+static void
+on_retention(void *ctx, int err, struct str value)
+{
+	uint64_t days = 0;
+
+	if (err < 0 && err != ERR_ABSENT) {
+		cmd_fail(ctx, CMD_FAILED, 0, "%s", err_text(err));
+		return;
+	}
+	if (err == 0)
+		str_to_u64(value, &days);
+	cmd_result(ctx, json_integer((json_int_t)days));
+}
+
+static void
+get_mam_retention(struct cmd *c)
+{
+	struct jid jid;
+
+	if (cmd_account(c, "user", "host", &jid))
+		kv_get(jid.bare, STR("mam-retention"), STR("days"),
+		    on_retention, c);
 }
 
 #define USER \
@@ -111,6 +252,47 @@ const struct command mam_commands[] = {
 	    .result_name = "res",
 	    .result = "rescode",
 	    .run = delete_old_mam_messages,
+	},
+	{
+	    .name = "delete_old_mam_messages_batch",
+	    .tag = "mam",
+	    .help = "Delete MAM messages older than DAYS in the background",
+	    .args = { { .name = "host", .type = "string" },
+		{ .name = "type", .type = "string" },
+		{ .name = "days", .type = "integer" },
+		{ .name = "batch_size", .type = "integer" },
+		{ .name = "rate", .type = "integer" } },
+	    .result_name = "res",
+	    .result = "restuple",
+	    .run = delete_old_mam_messages_batch,
+	},
+	{
+	    .name = "delete_old_mam_messages_status",
+	    .tag = "mam",
+	    .help = "Status of the deletion of old messages",
+	    .args = { { .name = "host", .type = "string" } },
+	    .result_name = "status",
+	    .result = "string",
+	    .run = delete_old_mam_messages_status,
+	},
+	{
+	    .name = "set_mam_retention",
+	    .tag = "mam",
+	    .help = "Keep the messages of an account for DAYS only; 0: as its "
+		    "host",
+	    .args = { USER, { .name = "days", .type = "integer" } },
+	    .result_name = "res",
+	    .result = "rescode",
+	    .run = set_mam_retention,
+	},
+	{
+	    .name = "get_mam_retention",
+	    .tag = "mam",
+	    .help = "For how many days the messages of an account are kept",
+	    .args = { USER },
+	    .result_name = "days",
+	    .result = "integer",
+	    .run = get_mam_retention,
 	},
 	{
 	    .name = "get_mam_count",

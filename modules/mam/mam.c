@@ -161,61 +161,6 @@ on_bound(struct mod *m, struct session *s)
 	s->reads_archive = mam_is_device(m, s);
 }
 
-/* ---- retention --------------------------------------------------------- */
-
-struct mam {
-	struct timer timer; /* first: found from the timer */
-	struct mod *mod;
-};
-
-static void on_timer(struct timer *t);
-
-static void
-on_expired(void *ctx, int err, uint64_t count)
-{
-	struct mam *mam = ctx;
-
-	if (err < 0)
-		log_warn(
-		    mod_log(mam->mod), "old messages stay: %s", err_text(err));
-	else if (count > 0)
-		log_info(mod_log(mam->mod), "%llu old messages deleted",
-		    (unsigned long long)count);
-	timer_start(&mam->timer, HOURS(6), on_timer);
-}
-
-static void
-on_timer(struct timer *t)
-{
-	struct mam *mam = (struct mam *)(void *)t;
-	const struct mam_options *o = mod_options(mam->mod);
-
-	if (o->retention == 0)
-		timer_start(t, HOURS(6), on_timer);
-	else
-		archive_expire(mod_host(mam->mod)->jid.full,
-		    clock_real() - (int64_t)o->retention, on_expired, mam);
-}
-
-/* One worker does it for all. */
-static void
-mam_start(struct mod *m)
-{
-	struct mam *mam = mod_state(m);
-
-	mam->mod = m;
-	if (loop_index(loop_self()) == 0)
-		timer_start(&mam->timer, MINUTES(10), on_timer);
-}
-
-static void
-mam_stop(struct mod *m)
-{
-	struct mam *mam = mod_state(m);
-
-	timer_stop(&mam->timer);
-}
-
 /* ---- the table --------------------------------------------------------- */
 
 static const struct option options[] = {
@@ -266,7 +211,7 @@ MODULE(mam) = {
 	.iq = routes,
 	.features = features,
 	.commands = mam_commands,
-	.start = mam_start,
-	.stop = mam_stop,
+	.start = mam_retention_start,
+	.stop = mam_retention_stop,
 	.account_free = mam_prefs_free,
 };

@@ -47,6 +47,18 @@ void mam_media(const struct elem *message, struct archive_item *item);
 void mam_retract(
     struct account *acct, const struct stanza *st, bool is_outgoing);
 
+/* In each instance. */
+struct mam {
+	struct timer timer; /* first: found from the timer */
+	struct mod *mod;
+	bool is_running;
+	struct str after; /* the owner that was looked at last; heap */
+};
+
+/* One worker looks now and then for what is too old. */
+void mam_retention_start(struct mod *m);
+void mam_retention_stop(struct mod *m);
+
 extern const struct command mam_commands[];
 
 #endif

@@ -35,13 +35,19 @@ rows_delete(struct db *db, sqlite3_stmt *st, int64_t key, size_t *count_r)
 
 /* ---- those too old ----------------------------------------------------- */
 
-/* The archive of a host at `key` or after it, or 0. */
+/*
+ * The archive of a host at `key` or after it, or 0. With the address of an
+ * account or a room for the host, it is that one only.
+ */
 static int
 owner_next(struct db *db, struct str host, int64_t key, int64_t *key_r)
 {
-	sqlite3_stmt *st = db_prepare(db,
-	    "SELECT key FROM archive_owner INDEXED BY archive_host"
-	    " WHERE host = ?1 AND key >= ?2 ORDER BY key LIMIT 1");
+	bool is_one = str_find(host, '@') < host.n;
+	sqlite3_stmt *st = db_prepare(
+	    db, is_one ? "SELECT key FROM archive_owner"
+			 " WHERE owner = ?1 AND key >= ?2"
+		       : "SELECT key FROM archive_owner INDEXED BY archive_host"
+			 " WHERE host = ?1 AND key >= ?2 ORDER BY key LIMIT 1");
 
 	bind_text(st, 1, host);
 	if (st != NULL)

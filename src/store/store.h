@@ -146,7 +146,10 @@ API void archive_find(struct str owner, const struct archive_filter *filter,
 /* The oldest and the newest item: a page of none, one or two. */
 API void archive_ends(struct str owner, archive_page_fn *done, void *ctx);
 API void archive_count(struct str owner, store_count_fn *done, void *ctx);
-/* Everything older than `before` (ms) of a host's accounts, quickly. */
+/*
+ * Everything older than `before` (ms) in the archives of a host's accounts (or
+ * of a service's rooms), or of one account or room when that is named.
+ */
 API void archive_expire(
     struct str host, int64_t before, store_count_fn *done, void *ctx);
 
