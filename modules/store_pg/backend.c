@@ -141,6 +141,8 @@ desk_open(struct loop *loop)
 	/* One of them is enough for that. */
 	if (!atomic_exchange(&has_upkeep, true))
 		timer_start(&desk->upkeep, 1, on_upkeep);
+	/* So that the first write finds a connection. */
+	desk_wake(desk, 1);
 	return desk;
 }
 

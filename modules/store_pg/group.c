@@ -110,12 +110,18 @@ group_take(struct link *l)
 {
 	size_t max = l->lane == LANE_SLOW ? SLOW_MAX : l->group_max;
 	size_t n = 0, bytes = 0;
+	uint64_t now = clock_mono();
 	struct job *job;
 
 	while ((job = LIST_FIRST(&l->queue, struct job, node)) != NULL) {
 		if (n > 0 &&
 		    (n >= max || bytes >= GROUP_BYTES || job->is_alone))
 			break;
+		/* It was put back too often. */
+		if (now >= job->due) {
+			job_answer(l, job, ERR_STORE);
+			continue;
+		}
 		list_del(&job->node);
 		list_add(&l->group, &job->node);
 		n++;

@@ -273,6 +273,7 @@ results_take(struct link *l)
 			return false;
 		}
 		nulls = 0;
+		l->busy_from = clock_mono();
 		is_up = group_result(l, res);
 		PQclear(res);
 		if (!is_up)
