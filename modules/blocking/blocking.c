@@ -434,7 +434,11 @@ on_deliver(struct mod *m, struct stanza *st)
 	if (jid_is_none(&st->from) || st->is_ours ||
 	    !is_blocked(m, account_peek(st->to.bare), &st->from))
 		return STANZA_PASS;
-	if (st->kind == STANZA_PRESENCE) {
+	/*
+	 * A room would take the error for the end of the stay, where just one
+	 * of its occupants is blocked.
+	 */
+	if (st->kind == STANZA_PRESENCE || st->type == MESSAGE_GROUPCHAT) {
 		stanza_free(&st);
 		return STANZA_DONE;
 	}

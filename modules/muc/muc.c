@@ -19,6 +19,42 @@ on_stanza(struct mod *m, struct stanza *st)
 	room_put(room_get(m, &bare), st);
 }
 
+/* ---- retention --------------------------------------------------------- */
+
+#define EXPIRE_EVERY HOURS(6)
+
+static void on_expiry(struct timer *t);
+
+static void
+on_expired(void *ctx, int err, uint64_t count)
+{
+	struct muc *muc = ctx;
+
+	if (err < 0)
+		log_warn(
+		    mod_log(muc->mod), "old messages stay: %s", err_text(err));
+	else if (count > 0)
+		log_info(mod_log(muc->mod), "%llu old messages deleted",
+		    (unsigned long long)count);
+	if (!muc->is_stopped)
+		timer_start(&muc->expiry, EXPIRE_EVERY, on_expiry);
+}
+
+static void
+on_expiry(struct timer *t)
+{
+	struct muc *muc = CONTAINER_OF(t, struct muc, expiry);
+	const struct muc_options *o = mod_options(muc->mod);
+
+	if (o->retention == 0)
+		timer_start(t, EXPIRE_EVERY, on_expiry);
+	else
+		archive_expire(o->host, clock_real() - (int64_t)o->retention,
+		    on_expired, muc);
+}
+
+/* ---- life -------------------------------------------------------------- */
+
 static void
 muc_start(struct mod *m)
 {
@@ -28,6 +64,24 @@ muc_start(struct mod *m)
 	list_init(&muc->idle);
 	list_init(&muc->late);
 	nicks_load(m);
+	/* One worker does it for all. */
+	if (loop_index(loop_self()) == 0)
+		timer_start(&muc->expiry, MINUTES(15), on_expiry);
+}
+
+/* The service may have got another name: rooms have gone with the old one. */
+static void
+muc_reload(struct mod *m)
+{
+	struct muc *muc = mod_state(m);
+	struct room *r;
+
+	for (size_t i = 0; (r = map_next(&muc->rooms, &i)) != NULL;) {
+		if (str_eq(r->jid.domain, mod_service(m)->full))
+			continue;
+		room_shut(r);
+		room_settle(r);
+	}
 }
 
 /* Rooms that something holds go when that has ended. */
@@ -40,6 +94,7 @@ muc_stop(struct mod *m)
 	muc->is_stopped = true;
 	timer_stop(&muc->sweep);
 	timer_stop(&muc->tell);
+	timer_stop(&muc->expiry);
 	for (size_t i = 0; (r = map_next(&muc->rooms, &i)) != NULL;) {
 		room_shut(r);
 		room_settle(r);
@@ -71,6 +126,8 @@ static const struct option options[] = {
 	    "messages that a new room shows to who enters"),
 	OPT(UINT, "page_max", page_max, "250", 1, 1000,
 	    "most results sent for one query of an archive"),
+	OPT(SPAN, "retention", retention, "0", 0, DAYS(36500),
+	    "how long messages of rooms are kept; 0: for ever"),
 	OPT(SIZE, "max_vcard", max_vcard, "128KiB", 1024, 1 << 24,
 	    "size of a room's card, with its picture"),
 	OPT(RATE, "presence_rate", presence_rate, "10/10s",
@@ -93,5 +150,6 @@ MODULE(muc) = {
 	.service_option = "host",
 	.service = on_stanza,
 	.start = muc_start,
+	.reload = muc_reload,
 	.stop = muc_stop,
 };

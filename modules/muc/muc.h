@@ -36,7 +36,7 @@ struct muc_options {
 	struct str name; /* of the service */
 	unsigned create; /* enum create_rule */
 	uint64_t max_users, max_affiliations, max_rooms;
-	uint64_t history, page_max, max_vcard;
+	uint64_t history, page_max, max_vcard, retention;
 	struct rate presence_rate, message_rate;
 	bool archive, persistent, public;
 };
@@ -150,7 +150,7 @@ struct muc {
 	struct mod *mod;
 	struct map rooms; /* bare JID: struct room */
 	struct list idle, late;
-	struct timer sweep, tell;
+	struct timer sweep, tell, expiry;
 	size_t occupants;
 	struct map nicks;     /* nick: struct nick_row; of the whole service */
 	struct map nick_jids; /* bare JID: the same rows */
