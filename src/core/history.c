@@ -274,7 +274,8 @@ send_results(struct query *q, const struct archive_page *page)
 	for (size_t i = 0; i < page->count; i++) {
 		size_t at = q->is_flipped ? page->count - 1 - i : i;
 
-		if (s != NULL && session_takes_bytes(s) && q->rules.shape == NULL)
+		if (s != NULL && session_takes_bytes(s) &&
+		    q->rules.shape == NULL)
 			send_bytes(q, s, &page->items[at]);
 		else
 			send_tree(q, &page->items[at]);

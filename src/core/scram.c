@@ -57,7 +57,7 @@ digest_two(EVP_MD_CTX *ctx, const EVP_MD *md, struct str one, struct str two,
 	     EVP_DigestFinal_ex(ctx, out, NULL) == 1);
 }
 
-/* RFC 2104. HMAC() of OpenSSL 3 spends most of its time on looking itself up. */
+/* RFC 2104. HMAC() of OpenSSL 3 mostly spends its time on looking itself up. */
 void
 scram_hmac(const struct scram_hash *h, struct str key, struct str text,
     unsigned char *out)

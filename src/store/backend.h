@@ -80,7 +80,7 @@ struct store_req {
 	struct account_row *row;
 	struct archive_page page;
 
-	/* Instead of `cb`, on the loop that asked: for a caller's own. */
+	/* Instead of `cb`, on the loop that asked. */
 	void (*answered)(struct store_req *req);
 
 	/* Of the front; not the backend's business. */

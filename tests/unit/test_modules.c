@@ -125,17 +125,17 @@ on_any(struct mod *m, struct stanza *iq)
 }
 
 static const struct hook a_hooks[] = {
-	{ HOOK_MESSAGE_SENT, LAST, { on_last } },
-	{ HOOK_MESSAGE_SENT, NORMAL, { on_plain } },
+	{ HOOK_MESSAGE_SENT, LAST, .stanza = on_last },
+	{ HOOK_MESSAGE_SENT, NORMAL, .stanza = on_plain },
 	HOOKS_END,
 };
 static const struct hook b_hooks[] = {
-	{ HOOK_MESSAGE_SENT, NORMAL, { on_answer } },
+	{ HOOK_MESSAGE_SENT, NORMAL, .stanza = on_answer },
 	HOOKS_END,
 };
 static const struct hook c_hooks[] = {
-	{ HOOK_MESSAGE_SENT, FIRST, { on_first } },
-	{ HOOK_MESSAGE_SENT, NORMAL, { on_plain } },
+	{ HOOK_MESSAGE_SENT, FIRST, .stanza = on_first },
+	{ HOOK_MESSAGE_SENT, NORMAL, .stanza = on_plain },
 	HOOKS_END,
 };
 static const struct iq_route a_routes[] = {
