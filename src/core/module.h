@@ -30,6 +30,7 @@
 #include "core/host.h"
 #include "core/metrics.h"
 #include "core/option.h"
+#include "core/pubsub.h"
 #include "core/roster.h"
 #include "core/router.h"
 #include "core/session.h"

@@ -1,0 +1,227 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * XEP-0163: Personal Eventing. Every account is a service of publish-subscribe
+ * (core/pubsub.h): its contacts hear of what it publishes, if their clients
+ * say that they are interested.
+ */
+#include "core/module.h"
+
+struct pep_options {
+	uint64_t max_nodes, max_items, max_payload, max_subscriptions;
+};
+
+/* In the account's slot. */
+struct pep {
+	struct pubsub *ps;
+};
+
+static struct pubsub *
+make(struct mod *m, struct account *acct)
+{
+	const struct pep_options *o = mod_options(m);
+	const struct pubsub_limits limits = { o->max_nodes, o->max_items,
+		o->max_payload, o->max_subscriptions };
+
+	return pubsub_new_account(acct, &limits);
+}
+
+static void
+on_load(struct mod *m, struct account *acct)
+{
+	struct pep *pep = account_slot(acct, m);
+
+	if (pep->ps == NULL)
+		pep->ps = make(m, acct);
+}
+
+/* Made here if the account was loaded before this module. */
+static struct pubsub *
+pep_of(struct mod *m, struct account *acct)
+{
+	on_load(m, acct);
+	return ((struct pep *)account_slot(acct, m))->ps;
+}
+
+static void
+pep_free(struct mod *m, void *state)
+{
+	struct pep *pep = state;
+
+	pubsub_free(&pep->ps);
+}
+
+/* ---- requests ---------------------------------------------------------- */
+
+static enum verdict
+on_iq(struct mod *m, struct stanza *iq)
+{
+	struct account *acct = iq_account(iq);
+
+	return acct != NULL ? pubsub_iq(pep_of(m, acct), iq) : STANZA_PASS;
+}
+
+/* Disco of a node: one of ours is answered here, before others look. */
+static enum verdict
+on_deliver(struct mod *m, struct stanza *iq)
+{
+	const struct elem *query = stanza_payload(iq);
+	qname_t name = elem_name(query);
+	struct account *acct;
+
+	if (iq->type != IQ_GET || !jid_is_bare(&iq->to) ||
+	    (name != EL_DISCO_INFO && name != EL_DISCO_ITEMS) ||
+	    elem_attr(query, AT_NODE).n == 0)
+		return STANZA_PASS;
+	acct = account_peek(iq->to.bare);
+	if (acct == NULL ||
+	    !pubsub_has_node(pep_of(m, acct), elem_attr(query, AT_NODE)))
+		return STANZA_PASS;
+	return pubsub_iq(pep_of(m, acct), iq);
+}
+
+static void
+on_items(struct mod *m, struct elem *query, const struct stanza *iq)
+{
+	struct account *acct;
+
+	if (iq == NULL || str_is_none(iq->to.local) ||
+	    elem_attr(query, AT_NODE).n > 0)
+		return;
+	acct = account_peek(iq->to.bare);
+	if (acct != NULL)
+		pubsub_disco_items(pep_of(m, acct), query, iq);
+}
+
+static void
+on_info(struct mod *m, struct elem *query, const struct stanza *iq)
+{
+	static const char *const own[] = {
+		"http://jabber.org/protocol/pubsub#access-presence",
+		"http://jabber.org/protocol/pubsub#access-roster",
+		"http://jabber.org/protocol/pubsub#auto-subscribe",
+		"http://jabber.org/protocol/pubsub#filtered-notifications",
+		"http://jabber.org/protocol/pubsub#presence-notifications",
+	};
+
+	if (iq == NULL || str_is_none(iq->to.local) ||
+	    elem_attr(query, AT_NODE).n > 0)
+		return;
+	for (size_t i = 0; pubsub_features[i] != NULL; i++)
+		elem_set(elem_add(query, EL_DISCO_FEATURE), AT_VAR,
+		    str_c(pubsub_features[i]));
+	for (size_t i = 0; i < ARRAY_LEN(own); i++)
+		elem_set(
+		    elem_add(query, EL_DISCO_FEATURE), AT_VAR, str_c(own[i]));
+}
+
+/* The owner's word on who asked to subscribe. */
+static enum verdict
+on_message(struct mod *m, struct stanza *msg)
+{
+	struct account *acct;
+
+	if (!jid_is_bare(&msg->to) || !jid_eq_bare(&msg->to, &msg->from) ||
+	    elem_child(msg->root, EL_FORM) == NULL || !pubsub_is_answer(msg))
+		return STANZA_PASS;
+	acct = account_peek(msg->to.bare);
+	return acct != NULL ? pubsub_message(pep_of(m, acct), msg)
+			    : STANZA_PASS;
+}
+
+/* ---- who is there ------------------------------------------------------ */
+
+static enum verdict
+on_presence(struct mod *m, struct stanza *st)
+{
+	struct account *acct;
+
+	if (!(st->type & (PRESENCE_AVAILABLE | PRESENCE_UNAVAILABLE)) ||
+	    !jid_is_bare(&st->to))
+		return STANZA_PASS;
+	acct = account_peek(st->to.bare);
+	if (acct == NULL)
+		return STANZA_PASS;
+	if (st->type == PRESENCE_AVAILABLE)
+		pubsub_presence(pep_of(m, acct), &st->from, st->root);
+	else
+		pubsub_absence(pep_of(m, acct), &st->from);
+	return STANZA_PASS;
+}
+
+static void
+on_available(struct mod *m, struct session *s)
+{
+	pubsub_presence(pep_of(m, s->account), &s->jid, s->presence->root);
+}
+
+/* The first presence is looked at when it has been broadcast. */
+static void
+on_broadcast(struct mod *m, struct session *s, struct elem *presence)
+{
+	if (s->presence != NULL)
+		pubsub_presence(pep_of(m, s->account), &s->jid, presence);
+}
+
+static void
+on_unavailable(struct mod *m, struct session *s)
+{
+	pubsub_absence(pep_of(m, s->account), &s->jid);
+}
+
+/* ---- the table --------------------------------------------------------- */
+
+#define OPT(type, name, field, ...) \
+	OPT_##type(name, struct pep_options, field, __VA_ARGS__)
+
+static const struct option options[] = {
+	OPT(UINT, "max_nodes", max_nodes, "200", 1, 100000,
+	    "nodes that an account may have"),
+	OPT(UINT, "max_items", max_items, "1000", 1, 100000,
+	    "items that a node may keep"),
+	OPT(SIZE, "max_payload", max_payload, "256KiB", 1024, 1 << 24,
+	    "size of an item"),
+	OPT(UINT, "max_subscriptions", max_subscriptions, "1000", 1, 100000,
+	    "explicit subscriptions, and affiliations, of a node"),
+	OPTIONS_END,
+};
+
+static const struct iq_route routes[] = {
+	{ IQ_GET | IQ_SET, TO_ACCOUNT, EL_PUBSUB, on_iq },
+	{ IQ_GET | IQ_SET, TO_ACCOUNT, EL_OWNER_PUBSUB, on_iq },
+	ROUTES_END,
+};
+
+static const struct hook hooks[] = {
+	{ HOOK_ACCOUNT_LOAD, NORMAL, .account = on_load },
+	{ HOOK_IQ_DELIVER, LATE, .stanza = on_deliver },
+	{ HOOK_MESSAGE_DELIVER, EARLY, .stanza = on_message },
+	{ HOOK_PRESENCE_DELIVER, LATE, .stanza = on_presence },
+	{ HOOK_PRESENCE_BROADCAST, LATE, .presence = on_broadcast },
+	{ HOOK_SESSION_AVAILABLE, LATE, .session = on_available },
+	{ HOOK_SESSION_UNAVAILABLE, NORMAL, .session = on_unavailable },
+	{ HOOK_DISCO_INFO, NORMAL, .disco = on_info },
+	{ HOOK_DISCO_ITEMS, NORMAL, .disco = on_items },
+	HOOKS_END,
+};
+
+static const struct identity identities[] = {
+	{ TO_ACCOUNT, "pubsub", "pep", NULL },
+	{ 0 },
+};
+
+static const struct feature features[] = {
+	{ TO_ACCOUNT, STR_INIT("http://jabber.org/protocol/pubsub") },
+	FEATURES_END,
+};
+
+MODULE(pep) = {
+	.summary = "tell contacts of what an account publishes",
+	.options_size = sizeof(struct pep_options),
+	.account_size = sizeof(struct pep),
+	.options = options,
+	.iq = routes,
+	.hooks = hooks,
+	.features = features,
+	.identities = identities,
+	.account_free = pep_free,
+};

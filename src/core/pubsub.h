@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Publish-subscribe (XEP-0060) as a mechanism: the nodes of one owner, which
+ * is an account (XEP-0163) or a service. Behind it are modules, which own one
+ * struct pubsub for each and hand it what comes.
+ *
+ * All of it belongs to the owner's home loop. What changes is in the store
+ * before it is answered, and before anybody is notified.
+ */
+#ifndef CORE_PUBSUB_H
+#define CORE_PUBSUB_H
+
+#include "core/account.h"
+#include "core/stanza.h"
+
+struct pubsub;
+struct session;
+
+struct pubsub_limits {
+	uint64_t max_nodes;	    /* of one owner */
+	uint64_t max_items;	    /* of one node */
+	uint64_t max_payload;	    /* bytes */
+	uint64_t max_subscriptions; /* of one node, and affiliations */
+};
+
+/*
+ * A new one, which loads what is kept. Of an account that is being loaded:
+ * that is held until it is done; else requests wait. `may_create` is asked who
+ * may make nodes of a service.
+ */
+API struct pubsub *pubsub_new_account(
+    struct account *acct, const struct pubsub_limits *limits);
+API struct pubsub *pubsub_new_service(const struct jid *domain,
+    struct host *host, const struct pubsub_limits *limits,
+    bool (*may_create)(const struct jid *who));
+/* Frees it, as soon as nothing that is under way needs it any more. */
+API void pubsub_free(struct pubsub **ps);
+
+/*
+ * An iq with a payload of pubsub or pubsub#owner, or of disco with the name of
+ * a node. Takes it over.
+ */
+API enum verdict pubsub_iq(struct pubsub *ps, struct stanza *iq);
+API bool pubsub_has_node(const struct pubsub *ps, struct str node);
+/* Is the message an owner's answer to a request for a subscription? */
+API bool pubsub_is_answer(const struct stanza *msg);
+/* A message to a service, or such an answer. Takes it over. */
+API enum verdict pubsub_message(struct pubsub *ps, struct stanza *msg);
+/* Features of every such thing, ended by NULL. */
+API extern const char *const pubsub_features[];
+/* Adds the nodes that he may know of to an answer of disco#items. */
+API void pubsub_disco_items(
+    struct pubsub *ps, struct elem *query, const struct stanza *iq);
+
+/*
+ * Of an account: presence of a contact or of a session of its own, from which
+ * follows who is interested in which nodes (XEP-0115).
+ */
+API void pubsub_presence(
+    struct pubsub *ps, const struct jid *from, const struct elem *presence);
+API void pubsub_absence(struct pubsub *ps, const struct jid *from);
+
+/* Who wants to hear of what is published, and retracted (payload NULL). */
+typedef void pubsub_watch_fn(struct account *acct, struct str node,
+    struct str id, const struct elem *payload);
+API void pubsub_set_watch(struct pubsub *ps, pubsub_watch_fn *watch);
+
+#endif

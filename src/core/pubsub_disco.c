@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: MIT */
+/* What disco tells of nodes and items, and what is offered. */
+#include "core/pubsub_impl.h"
+
+#include "base/clock.h"
+
+#include "xep/0004-forms.h"
+
+#define META_DATA "http://jabber.org/protocol/pubsub#meta-data"
+#define F(name) "http://jabber.org/protocol/pubsub#" name
+
+const char *const pubsub_features[] = {
+	F("access-authorize"),
+	F("access-open"),
+	F("access-whitelist"),
+	F("auto-create"),
+	F("config-node"),
+	F("config-node-max"),
+	F("create-and-configure"),
+	F("create-nodes"),
+	F("delete-items"),
+	F("delete-nodes"),
+	F("item-ids"),
+	F("last-published"),
+	F("manage-subscriptions"),
+	F("member-affiliation"),
+	F("meta-data"),
+	F("modify-affiliations"),
+	F("multi-items"),
+	F("outcast-affiliation"),
+	F("persistent-items"),
+	F("publish"),
+	F("publish-only-affiliation"),
+	F("publish-options"),
+	F("publisher-affiliation"),
+	F("purge-nodes"),
+	F("retract-items"),
+	F("retrieve-affiliations"),
+	F("retrieve-default"),
+	F("retrieve-default-sub"),
+	F("retrieve-items"),
+	F("retrieve-subscriptions"),
+	F("rsm"),
+	F("subscribe"),
+	F("subscription-notifications"),
+	F("subscription-options"),
+	NULL,
+};
+
+static bool
+is_readable(const struct node *node, const struct stanza *iq)
+{
+	enum qname condition, specific;
+
+	return node_may_read(node, &iq->from, &condition, &specific);
+}
+
+/* ---- a node ------------------------------------------------------------ */
+
+static void
+add_meta(struct elem *query, const struct node *node)
+{
+	struct arena *a = elem_arena(query);
+	struct elem *form = form_add(query, "result", META_DATA), *field;
+	const struct pubsub_config *c = &node->config;
+	const struct affiliation *aff;
+
+	form_add_field(form, NULL, "pubsub#title", NULL, str_dup(a, c->title));
+	form_add_field(
+	    form, NULL, "pubsub#description", NULL, str_dup(a, c->description));
+	form_add_field(form, NULL, "pubsub#type", NULL, str_dup(a, c->type));
+	form_add_field(
+	    form, NULL, "pubsub#creator", NULL, str_dup(a, node->creator));
+	form_add_field(form, NULL, "pubsub#creation_date", NULL,
+	    clock_format(a, node->created, false));
+	form_add_field(form, NULL, "pubsub#access_model", NULL,
+	    str_c(pubsub_access_name(c->access)));
+	form_add_field(form, NULL, "pubsub#num_subscribers", NULL,
+	    str_printf(a, "%zu", node->sub_count));
+	field = form_add_field(form, NULL, "pubsub#owner", NULL, STR_NONE);
+	if (node->ps->acct != NULL)
+		form_add_value(field, str_dup(a, node->ps->jid.bare));
+	LIST_EACH(aff, &node->affiliations, struct affiliation, node)
+	if (aff->aff == AFF_OWNER)
+		form_add_value(field, str_dup(a, aff->jid));
+}
+
+void
+do_disco_info(struct op *op, struct node *node)
+{
+	struct elem *query, *e;
+
+	query = op_result(op, EL_DISCO_INFO);
+	elem_set(query, AT_NODE, op->node_name);
+	e = elem_add(query, EL_DISCO_IDENTITY);
+	elem_set(e, AT_CATEGORY, STR("pubsub"));
+	elem_set(e, AT_TYPE, STR("leaf"));
+	if (node->config.title.n > 0)
+		elem_set_copy(e, AT_NAME, node->config.title);
+	elem_set(
+	    elem_add(query, EL_DISCO_FEATURE), AT_VAR, names_ns_uri(NS_PUBSUB));
+	elem_set(elem_add(query, EL_DISCO_FEATURE), AT_VAR,
+	    STR("http://jabber.org/protocol/disco#info"));
+	add_meta(query, node);
+	op_send(op);
+}
+
+void
+do_disco_items(struct op *op, struct node *node)
+{
+	struct elem *query = op_result(op, EL_DISCO_ITEMS), *e;
+	const struct item *item;
+
+	elem_set(query, AT_NODE, op->node_name);
+	LIST_EACH(item, &node->items, struct item, node)
+	{
+		e = elem_add(query, EL_DISCO_ITEM);
+		elem_set_copy(e, AT_JID, op->ps->jid.full);
+		elem_set_copy(e, AT_NAME, item->id);
+	}
+	op_send(op);
+}
+
+/* ---- all nodes --------------------------------------------------------- */
+
+void
+pubsub_disco_items(
+    struct pubsub *ps, struct elem *query, const struct stanza *iq)
+{
+	const struct node *node;
+	struct elem *e;
+
+	for (size_t i = 0; (node = map_next(&ps->nodes, &i)) != NULL;) {
+		if (!is_readable(node, iq) &&
+		    node->config.access != ACCESS_AUTHORIZE)
+			continue;
+		e = elem_add(query, EL_DISCO_ITEM);
+		elem_set_copy(e, AT_JID, ps->jid.full);
+		elem_set_copy(e, AT_NODE, node->name);
+		if (node->config.title.n > 0)
+			elem_set_copy(e, AT_NAME, node->config.title);
+	}
+}
+
+bool
+pubsub_has_node(const struct pubsub *ps, struct str node)
+{
+	return node_find(ps, node) != NULL;
+}

@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: MIT */
+/* Items retrieved: the newest, those of some ids, or page by page. */
+#include "core/pubsub_impl.h"
+
+#include "xep/0059-rsm.h"
+
+/* Most items in one answer, if it is not asked by id. */
+#define PAGE_MAX 250
+
+/* Retrieval under way; in the arena of its iq. */
+struct retrieval {
+	struct elem **found; /* <item/> */
+	size_t count, waiting;
+	bool is_backwards, is_failed;
+	struct rsm rsm;
+	size_t total;
+};
+
+static void
+answer(struct op *op)
+{
+	struct retrieval *r = op->data;
+	struct elem *result, *items;
+	struct str first = STR_NONE, last = STR_NONE;
+
+	if (r->is_failed) {
+		op_refuse(op, EL_INTERNAL_SERVER_ERROR, EL_NONE);
+		return;
+	}
+	result = op_result(op, EL_PUBSUB);
+	items = elem_add(result, EL_PUBSUB_ITEMS);
+	elem_set(items, AT_NODE, op->node_name);
+	for (size_t i = 0; i < r->count; i++) {
+		struct elem *e =
+		    r->found[r->is_backwards ? r->count - 1 - i : i];
+
+		if (e == NULL)
+			continue;
+		elem_append(items, e);
+		last = elem_attr(e, AT_ID);
+		if (str_is_none(first))
+			first = last;
+	}
+	if (r->rsm.is_there)
+		rsm_add(result, first, last, (int64_t)r->total);
+	op_send(op);
+}
+
+/* ---- a range ----------------------------------------------------------- */
+
+static void
+on_range(void *ctx, int err, const struct kv_item *items, size_t count)
+{
+	struct op *op = ctx;
+	struct retrieval *r = op->data;
+	struct node *node = node_find(op->ps, op->node_name);
+
+	if (node == NULL || op->ps->is_dead) {
+		op_refuse(op, EL_ITEM_NOT_FOUND, EL_NONE);
+		return;
+	}
+	r->is_failed = err < 0;
+	r->found =
+	    arena_zalloc(op->iq->arena, (count + 1) * sizeof(struct elem *));
+	for (r->count = 0; r->count < count; r->count++)
+		r->found[r->count] = item_parse(op->iq->arena, node, STR_NONE,
+		    items[r->count].value, EL_PUBSUB_ITEM);
+	answer(op);
+}
+
+static void
+get_range(
+    struct op *op, struct node *node, struct str after, bool back, size_t limit)
+{
+	struct retrieval *r = op->data;
+
+	r->is_backwards = back;
+	kv_list(
+	    op->ps->jid.bare, node->store, after, back, limit, on_range, op);
+}
+
+/*
+ * Without <set/>: the newest, as many as are wanted. With one: pages in the
+ * order of publication.
+ */
+static void
+get_page(struct op *op, struct node *node, uint64_t limit)
+{
+	struct retrieval *r = op->data;
+	struct str at = STR_NONE, id;
+	const struct item *item;
+	bool back = !r->rsm.is_there || !str_is_none(r->rsm.before);
+
+	r->total = node->by_id.count;
+	if (r->rsm.has_max)
+		limit = MIN(limit, r->rsm.max);
+	else if (r->rsm.is_there)
+		limit = MIN(limit, PAGE_MAX);
+	id = back ? r->rsm.before : r->rsm.after;
+	if (id.n > 0) {
+		item = map_get(&node->by_id, id);
+		if (item == NULL) {
+			op_refuse(op, EL_ITEM_NOT_FOUND, EL_NONE);
+			return;
+		}
+		at = str_dup(op->iq->arena, item->key);
+	}
+	if (limit == 0 || node->by_id.count == 0)
+		answer(op);
+	else
+		get_range(op, node, at, back, (size_t)limit);
+}
+
+/* ---- by id ------------------------------------------------------------- */
+
+/* One of the items asked for by id. */
+struct wanted {
+	struct op *op;
+	size_t index;
+	struct str id;
+};
+
+static void
+on_item(void *ctx, int err, struct str value)
+{
+	struct wanted *w = ctx;
+	struct op *op = w->op;
+	struct retrieval *r = op->data;
+	struct node *node = node_find(op->ps, op->node_name);
+
+	if (err == 0 && node != NULL)
+		r->found[w->index] = item_parse(
+		    op->iq->arena, node, w->id, value, EL_PUBSUB_ITEM);
+	else if (err != ERR_ABSENT && err < 0)
+		r->is_failed = true;
+	if (--r->waiting > 0)
+		return;
+	if (node == NULL || op->ps->is_dead)
+		op_refuse(op, EL_ITEM_NOT_FOUND, EL_NONE);
+	else
+		answer(op);
+}
+
+/* Ids that there are not are left out; none at all is an error (6.5.9.10). */
+static void
+get_by_id(struct op *op, struct node *node)
+{
+	struct arena *a = op->iq->arena;
+	struct retrieval *r = op->data;
+	struct elem *e = elem_child(op->action, EL_PUBSUB_ITEM);
+	size_t asked = MIN(elem_count(op->action, EL_PUBSUB_ITEM), PAGE_MAX);
+	const struct item **item = arena_alloc(a, asked * sizeof(*item));
+
+	for (; e != NULL && r->count < asked;
+	     e = elem_next(e, EL_PUBSUB_ITEM)) {
+		item[r->count] = map_get(&node->by_id, elem_attr(e, AT_ID));
+		if (item[r->count] != NULL)
+			r->count++;
+	}
+	if (r->count == 0) {
+		op_refuse(op, EL_ITEM_NOT_FOUND, EL_NONE);
+		return;
+	}
+	r->found = arena_zalloc(a, r->count * sizeof(struct elem *));
+	r->waiting = r->count;
+	for (size_t i = 0; i < r->count; i++) {
+		struct wanted *w = arena_new_of(a, struct wanted);
+
+		w->op = op;
+		w->index = i;
+		w->id = str_dup(a, item[i]->id);
+		kv_get(op->ps->jid.bare, node->store, item[i]->key, on_item, w);
+	}
+}
+
+void
+do_items(struct op *op, struct node *node)
+{
+	struct retrieval *r = arena_new_of(op->iq->arena, struct retrieval);
+	struct str max = elem_attr(op->action, AT_MAX_ITEMS);
+	enum qname condition, specific;
+	uint64_t limit = node->ps->limits.max_items;
+
+	op->data = r;
+	if (!node_may_read(node, &op->iq->from, &condition, &specific))
+		op_refuse(op, condition, specific);
+	else if (!str_is_none(max) && (!str_to_u64(max, &limit) || limit == 0))
+		op_refuse(op, EL_BAD_REQUEST, EL_NONE);
+	else if (rsm_read(elem_parent(op->action), &r->rsm) < 0)
+		op_refuse(op, EL_FEATURE_NOT_IMPLEMENTED, EL_NONE);
+	else if (!node->config.persist)
+		op_unsupported(op, "persistent-items");
+	else if (elem_child(op->action, EL_PUBSUB_ITEM) != NULL)
+		get_by_id(op, node);
+	else
+		get_page(op, node, MIN(limit, node->ps->limits.max_items));
+}

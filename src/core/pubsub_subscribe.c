@@ -1,0 +1,442 @@
+/* SPDX-License-Identifier: MIT */
+/* What subscribers do, and the owners' word on those who ask. */
+#include "core/pubsub_impl.h"
+
+#include "base/random.h"
+
+#include "xep/0004-forms.h"
+
+#define OPTIONS_FORM "http://jabber.org/protocol/pubsub#subscribe_options"
+#define AUTHORIZE_FORM \
+	"http://jabber.org/protocol/pubsub#subscribe_authorization"
+
+struct elem *
+subscription_add(struct elem *parent, enum qname name, const struct node *node,
+    const struct subscription *sub)
+{
+	struct elem *e = elem_add(parent, name);
+
+	elem_set_copy(e, AT_NODE, node->name);
+	elem_set_copy(e, AT_JID, sub->jid.full);
+	elem_set_copy(e, AT_SUBID, sub->subid);
+	elem_set(e, AT_SUBSCRIPTION,
+	    sub->is_pending ? STR("pending") : STR("subscribed"));
+	return e;
+}
+
+/* The JID attribute: it must be of who asks. Refuses if not. */
+static bool
+read_jid(struct op *op, struct jid *jid_r)
+{
+	struct str text = elem_attr(op->action, AT_JID);
+
+	if (str_is_none(text)) {
+		op_refuse(op, EL_BAD_REQUEST, EL_PE_JID_REQUIRED);
+		return false;
+	}
+	if (jid_parse(op->iq->arena, text, jid_r) < 0) {
+		op_refuse(op, EL_BAD_REQUEST, EL_PE_INVALID_JID);
+		return false;
+	}
+	return true;
+}
+
+/* The subscription that is meant. Refuses if there is none. */
+static struct subscription *
+read_subscription(struct op *op, struct node *node)
+{
+	struct str subid = elem_attr(op->action, AT_SUBID);
+	struct subscription *sub;
+	struct jid jid;
+
+	if (!read_jid(op, &jid))
+		return NULL;
+	if (!jid_eq_bare(&jid, &op->iq->from)) {
+		op_refuse(op, EL_FORBIDDEN, EL_NONE);
+		return NULL;
+	}
+	sub = node_subscription(node, &jid);
+	if (sub == NULL) {
+		op_refuse(op, EL_UNEXPECTED_REQUEST, EL_PE_NOT_SUBSCRIBED);
+		return NULL;
+	}
+	if (subid.n > 0 && !str_eq(subid, sub->subid)) {
+		op_refuse(op, EL_NOT_ACCEPTABLE, EL_PE_INVALID_SUBID);
+		return NULL;
+	}
+	return sub;
+}
+
+/* ---- options ----------------------------------------------------------- */
+
+static bool
+read_options(struct op *op, const struct elem *form, bool *is_quiet_r)
+{
+	struct str deliver = form_value(form, "pubsub#deliver");
+
+	if (form == NULL ||
+	    (deliver.n > 0 && !str_is(deliver, "0") && !str_is(deliver, "1") &&
+		!str_is(deliver, "true") && !str_is(deliver, "false"))) {
+		op_refuse(op, EL_BAD_REQUEST, EL_PE_INVALID_OPTIONS);
+		return false;
+	}
+	*is_quiet_r = !form_bool(form, "pubsub#deliver", true);
+	return true;
+}
+
+static void
+add_options(struct elem *parent, bool is_quiet)
+{
+	struct elem *form = form_add(parent, "form", OPTIONS_FORM);
+
+	form_add_field(form, "boolean", "pubsub#deliver",
+	    "Whether notifications are wanted", is_quiet ? STR("0") : STR("1"));
+}
+
+void
+do_get_options(struct op *op, struct node *node)
+{
+	struct subscription *sub = read_subscription(op, node);
+	struct elem *e;
+
+	if (sub == NULL)
+		return;
+	e = elem_add(op_result(op, EL_PUBSUB), EL_PUBSUB_OPTIONS);
+	elem_set(e, AT_NODE, op->node_name);
+	elem_set_copy(e, AT_JID, sub->jid.full);
+	elem_set_copy(e, AT_SUBID, sub->subid);
+	add_options(e, sub->is_quiet);
+	op_send(op);
+}
+
+static void
+on_stored(struct op *op, struct node *node)
+{
+	op_reply(op);
+}
+
+static void
+store(struct op *op, struct node *node,
+    void (*fn)(struct op *op, struct node *node))
+{
+	struct store_write *w = store_write_new(op->ps->jid.bare);
+
+	node_put(w, node);
+	op_commit(op, &w, fn);
+}
+
+void
+do_set_options(struct op *op, struct node *node)
+{
+	struct subscription *sub = read_subscription(op, node);
+
+	if (sub == NULL ||
+	    !read_options(op, form_of(op->action, NULL), &sub->is_quiet))
+		return;
+	store(op, node, on_stored);
+}
+
+void
+do_subscribe_default(struct op *op, struct node *node)
+{
+	struct elem *e;
+
+	if (op->node_name.n > 0 && node == NULL) {
+		op_refuse(op, EL_ITEM_NOT_FOUND, EL_NONE);
+		return;
+	}
+	e = elem_add(op_result(op, EL_PUBSUB), EL_PUBSUB_DEFAULT);
+	if (op->node_name.n > 0)
+		elem_set(e, AT_NODE, op->node_name);
+	add_options(e, false);
+	op_send(op);
+}
+
+/* ---- subscribe --------------------------------------------------------- */
+
+/* Owners are asked with a form (8.6). */
+static void
+ask_owner(
+    struct node *node, const struct subscription *sub, const struct jid *owner)
+{
+	struct stanza *st = stanza_new(EL_MESSAGE);
+	struct arena *a = st->arena;
+	struct elem *form;
+
+	stanza_set_from(st, &node->ps->jid);
+	stanza_set_to(st, owner);
+	elem_set(st->root, AT_ID, random_token(a, 9));
+	form = form_add(st->root, "form", AUTHORIZE_FORM);
+	elem_add_text(form, EL_FORM_TITLE, STR("Subscription request"));
+	form_add_field(
+	    form, "hidden", "pubsub#subid", NULL, str_dup(a, sub->subid));
+	form_add_field(
+	    form, "text-single", "pubsub#node", "Node", str_dup(a, node->name));
+	form_add_field(form, "jid-single", "pubsub#subscriber_jid",
+	    "Subscriber", str_dup(a, sub->jid.full));
+	form_add_field(form, "boolean", "pubsub#allow",
+	    "Whether to allow this subscription", STR("0"));
+	router_send(st);
+}
+
+static void
+ask_owners(struct node *node, const struct subscription *sub)
+{
+	const struct affiliation *aff;
+	struct jid jid;
+
+	if (node->ps->acct != NULL)
+		ask_owner(node, sub, &node->ps->jid);
+	LIST_EACH(aff, &node->affiliations, struct affiliation, node)
+	{
+		if (aff->aff != AFF_OWNER)
+			continue;
+		jid = jid_of(aff->jid);
+		ask_owner(node, sub, &jid);
+	}
+}
+
+/* Owners hear of it, if the node is configured so. */
+static void
+tell_owners(struct node *node, const struct subscription *sub)
+{
+	const struct affiliation *aff;
+	struct stanza *notice;
+	struct elem *event;
+	struct jid jid;
+
+	LIST_EACH(aff, &node->affiliations, struct affiliation, node)
+	{
+		if (aff->aff != AFF_OWNER)
+			continue;
+		jid = jid_of(aff->jid);
+		notice = notice_new(node, &event);
+		subscription_add(event, EL_EVENT_SUBSCRIPTION, node, sub);
+		notice_send_to(node, notice, &jid);
+	}
+}
+
+static void
+on_subscribed(struct op *op, struct node *node)
+{
+	struct jid *jid = op->data;
+	struct subscription *sub =
+	    node != NULL ? node_subscription(node, jid) : NULL;
+
+	if (sub == NULL) {
+		op_refuse(op, EL_ITEM_NOT_FOUND, EL_NONE);
+		return;
+	}
+	subscription_add(
+	    op_result(op, EL_PUBSUB), EL_PUBSUB_SUBSCRIPTION, node, sub);
+	if (sub->is_pending)
+		ask_owners(node, sub);
+	else if (node->config.notify_sub)
+		tell_owners(node, sub);
+	if (!sub->is_pending && node->config.send_last != SEND_NEVER)
+		notify_last(node, jid);
+	op_send(op);
+}
+
+/* May he, and at once? */
+static bool
+may_subscribe(struct op *op, const struct node *node, bool *is_pending_r)
+{
+	enum qname condition, specific;
+
+	*is_pending_r = false;
+	if (!node->config.subscribe) {
+		op_unsupported(op, "subscribe");
+		return false;
+	}
+	if (node_may_read(node, &op->iq->from, &condition, &specific))
+		return true;
+	if (node->config.access == ACCESS_AUTHORIZE &&
+	    condition != EL_FORBIDDEN) {
+		*is_pending_r = true;
+		return true;
+	}
+	op_refuse(op, condition, specific);
+	return false;
+}
+
+void
+do_subscribe(struct op *op, struct node *node)
+{
+	struct elem *wrap =
+	    elem_child(elem_parent(op->action), EL_PUBSUB_OPTIONS);
+	bool is_pending, is_quiet = false;
+	struct subscription *sub;
+	struct jid *jid = arena_new_of(op->iq->arena, struct jid);
+
+	if (!read_jid(op, jid))
+		return;
+	if (!jid_eq_bare(jid, &op->iq->from)) {
+		op_refuse(op, EL_BAD_REQUEST, EL_PE_INVALID_JID);
+		return;
+	}
+	if (!may_subscribe(op, node, &is_pending))
+		return;
+	if (wrap != NULL && !read_options(op, form_of(wrap, NULL), &is_quiet))
+		return;
+	sub = node_subscription(node, jid);
+	if (sub != NULL && sub->is_pending && is_pending) {
+		op_refuse(op, EL_NOT_AUTHORIZED, EL_PE_PENDING_SUBSCRIPTION);
+		return;
+	}
+	sub = node_subscribe(node, jid, is_pending);
+	if (sub == NULL) {
+		op_refuse(
+		    op, EL_POLICY_VIOLATION, EL_PE_TOO_MANY_SUBSCRIPTIONS);
+		return;
+	}
+	sub->is_quiet = is_quiet;
+	op->data = jid;
+	store(op, node, on_subscribed);
+}
+
+void
+do_unsubscribe(struct op *op, struct node *node)
+{
+	struct subscription *sub = read_subscription(op, node);
+
+	if (sub == NULL)
+		return;
+	node_unsubscribe(node, sub);
+	store(op, node, on_stored);
+}
+
+/* ---- lists ------------------------------------------------------------- */
+
+static void
+add_subscriptions(
+    struct elem *list, const struct node *node, const struct jid *who)
+{
+	const struct subscription *sub;
+
+	LIST_EACH(sub, &node->subscriptions, struct subscription, node)
+	if (jid_eq_bare(&sub->jid, who))
+		subscription_add(list, EL_PUBSUB_SUBSCRIPTION, node, sub);
+}
+
+void
+do_get_subscriptions(struct op *op, struct node *node)
+{
+	struct elem *list;
+	struct jid who = jid_dup(op->iq->arena, &op->iq->from);
+
+	if (op->node_name.n > 0 && node == NULL) {
+		op_refuse(op, EL_ITEM_NOT_FOUND, EL_NONE);
+		return;
+	}
+	list = elem_add(op_result(op, EL_PUBSUB), EL_PUBSUB_SUBSCRIPTIONS);
+	if (node != NULL) {
+		elem_set(list, AT_NODE, op->node_name);
+		add_subscriptions(list, node, &who);
+	}
+	for (size_t i = 0; op->node_name.n == 0 &&
+			   (node = map_next(&op->ps->nodes, &i)) != NULL;)
+		add_subscriptions(list, node, &who);
+	op_send(op);
+}
+
+static void
+add_affiliation(
+    struct elem *list, const struct node *node, const struct jid *who)
+{
+	enum pubsub_aff aff = node_aff(node, who);
+	struct elem *e;
+
+	if (aff == AFF_NONE)
+		return;
+	e = elem_add(list, EL_PUBSUB_AFFILIATION);
+	elem_set_copy(e, AT_NODE, node->name);
+	elem_set(e, AT_AFFILIATION, str_c(aff_name(aff)));
+}
+
+void
+do_get_affiliations(struct op *op, struct node *node)
+{
+	struct elem *list;
+	struct jid who = jid_dup(op->iq->arena, &op->iq->from);
+
+	if (op->node_name.n > 0 && node == NULL) {
+		op_refuse(op, EL_ITEM_NOT_FOUND, EL_NONE);
+		return;
+	}
+	list = elem_add(op_result(op, EL_PUBSUB), EL_PUBSUB_AFFILIATIONS);
+	if (node != NULL) {
+		elem_set(list, AT_NODE, op->node_name);
+		add_affiliation(list, node, &who);
+	}
+	for (size_t i = 0; op->node_name.n == 0 &&
+			   (node = map_next(&op->ps->nodes, &i)) != NULL;)
+		add_affiliation(list, node, &who);
+	op_send(op);
+}
+
+/* ---- the owner's word -------------------------------------------------- */
+
+static void
+on_decided(void *ctx, int err)
+{
+	struct stanza *msg = ctx;
+
+	if (err < 0)
+		stanza_refuse(msg, EL_INTERNAL_SERVER_ERROR);
+	else
+		stanza_free(&msg);
+}
+
+static void
+decide(struct node *node, struct stanza *msg, struct subscription *sub,
+    bool is_allowed)
+{
+	struct store_write *w = store_write_new(node->ps->jid.bare);
+
+	sub->is_pending = false;
+	notify_subscription(
+	    node, &sub->jid, sub->subid, is_allowed ? "subscribed" : "none");
+	if (is_allowed && node->config.send_last != SEND_NEVER)
+		notify_last(node, &sub->jid);
+	if (!is_allowed)
+		node_unsubscribe(node, sub);
+	node_put(w, node);
+	store_commit(&w, on_decided, msg);
+}
+
+bool
+pubsub_is_answer(const struct stanza *msg)
+{
+	return elem_attr_is(
+	    form_of(msg->root, AUTHORIZE_FORM), AT_TYPE, "submit");
+}
+
+void
+pubsub_authorized(struct pubsub *ps, struct stanza *msg)
+{
+	struct elem *form = form_of(msg->root, AUTHORIZE_FORM);
+	struct node *node = node_find(ps, form_value(form, "pubsub#node"));
+	struct subscription *sub;
+	struct jid jid;
+
+	if (!pubsub_is_answer(msg)) {
+		stanza_free(&msg);
+		return;
+	}
+	if (node == NULL) {
+		stanza_refuse(msg, EL_ITEM_NOT_FOUND);
+		return;
+	}
+	if (node_aff(node, &msg->from) != AFF_OWNER) {
+		stanza_refuse(msg, EL_FORBIDDEN);
+		return;
+	}
+	if (jid_parse(msg->arena, form_value(form, "pubsub#subscriber_jid"),
+		&jid) < 0 ||
+	    (sub = node_subscription(node, &jid)) == NULL || !sub->is_pending) {
+		stanza_refuse(msg, EL_ITEM_NOT_FOUND);
+		return;
+	}
+	decide(node, msg, sub, form_bool(form, "pubsub#allow", false));
+}
