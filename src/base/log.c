@@ -106,6 +106,7 @@ file_open(const char *path)
 	int flags = O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY;
 	int fd = open(path, flags, 0640);
 
+	/* cppcheck-suppress resourceLeak; it is the caller's */
 	return fd >= 0 ? fd : -errno;
 }
 

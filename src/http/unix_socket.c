@@ -70,6 +70,7 @@ open_dir(const char *dir)
 {
 	int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
+	/* cppcheck-suppress resourceLeak; it is the caller's */
 	return fd < 0 ? -errno : fd;
 }
 

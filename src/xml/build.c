@@ -13,12 +13,13 @@ struct raw_name {
 static struct raw_name
 name_split(const char *name)
 {
-	const char *sep = strchr(name, BUILD_SEPARATOR), *local, *end;
+	const char *sep = strchr(name, (unsigned char)BUILD_SEPARATOR), *local,
+		   *end;
 
 	if (sep == NULL) /* no namespace */
 		return (struct raw_name){ STR_NONE, str_c(name), STR_NONE };
 	local = sep + 1;
-	end = strchr(local, BUILD_SEPARATOR);
+	end = strchr(local, (unsigned char)BUILD_SEPARATOR);
 	return (struct raw_name){
 		.uri = str_mem(name, (size_t)(sep - name)),
 		.local = end != NULL ? str_mem(local, (size_t)(end - local))
