@@ -7,16 +7,53 @@
 #include "modules/muc/muc.h"
 
 static void
-on_stanza(struct mod *m, struct stanza *st)
+take(struct mod *m, struct stanza *st)
 {
+	const struct muc *muc = mod_state(m);
 	struct jid bare;
 
+	if (muc->is_stopped) {
+		stanza_refuse(st, EL_SERVICE_UNAVAILABLE);
+		return;
+	}
 	if (str_is_none(st->to.local)) {
 		service_stanza(m, st);
 		return;
 	}
 	bare = jid_to_bare(&st->to);
 	room_put(room_get(m, &bare), st);
+}
+
+static void
+on_called(void *msg)
+{
+	struct muc *muc = msg;
+	struct list now;
+	struct stanza *st;
+
+	list_init(&now);
+	list_splice(&now, &muc->inbox);
+	muc->is_called = false;
+	while ((st = LIST_FIRST(&now, struct stanza, node)) != NULL) {
+		list_del(&st->node);
+		take(muc->mod, st);
+	}
+}
+
+/*
+ * What a room sends may come back to it as an error at once, while it is still
+ * busy with its occupants. So everything that comes waits until nothing else
+ * is under way.
+ */
+static void
+on_stanza(struct mod *m, struct stanza *st)
+{
+	struct muc *muc = mod_state(m);
+
+	list_add(&muc->inbox, &st->node);
+	if (!muc->is_called)
+		loop_post(loop_self(), on_called, muc);
+	muc->is_called = true;
 }
 
 /* ---- retention --------------------------------------------------------- */
@@ -61,6 +98,7 @@ muc_start(struct mod *m)
 	struct muc *muc = mod_state(m);
 
 	muc->mod = m;
+	list_init(&muc->inbox);
 	list_init(&muc->idle);
 	list_init(&muc->late);
 	nicks_load(m);

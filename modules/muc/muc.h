@@ -154,7 +154,8 @@ struct muc {
 	size_t occupants;
 	struct map nicks;     /* nick: struct nick_row; of the whole service */
 	struct map nick_jids; /* bare JID: the same rows */
-	bool is_stopped;
+	struct list inbox;    /* stanzas that have come */
+	bool is_stopped, is_called;
 };
 
 /* ---- room.c ------------------------------------------------------------ */

@@ -3,6 +3,7 @@
 open) whose devices come and go, and what of it is there after a restart."""
 
 import asyncio
+import random
 import xml.etree.ElementTree as ET
 
 import pytest
@@ -139,6 +140,7 @@ async def test_private_group(plain):
     assert await phone.is_joined() and await laptop.is_joined()
     romeo["xep_0045"].set_subject(slixmpp.JID(ROOM), "Tomorrow")
     romeo.say("one")
+    await laptop.heard("one")
     laptop.say("two")
     for device in (romeo, phone, laptop):
         await device.heard("one", "two")
@@ -206,3 +208,140 @@ async def test_acknowledged_is_kept(plain):
               for e in result.xml.iter("{jabber:client}body")]
     assert bodies == [f"word {i}" for i in range(50)]
     await desk.leave()
+
+
+class Guest:
+    """Does anything at all to two rooms, and does not care what comes."""
+
+    def __init__(self, server, dice, number):
+        self.server, self.dice, self.number = server, dice, number
+        self.client = None
+
+    async def begin(self):
+        self.client = await self.server.client(
+            f"guest{self.number % 6}", register=False,
+            resource=f"r{self.number}")
+        self.client.send("<presence/>")
+        self.reader = asyncio.ensure_future(self.read())
+
+    async def read(self):
+        while (await self.client.event(timeout=3600))[0] == "elem":
+            pass
+
+    async def end(self, cut):
+        if cut:
+            self.client.cut()
+        else:
+            self.client.close()
+        await asyncio.wait_for(
+            asyncio.gather(self.reader, return_exceptions=True), WAIT)
+
+    def nick(self):
+        return f"nick{self.dice.randrange(7)}"
+
+    def jid(self):
+        return f"guest{self.dice.randrange(6)}@localhost"
+
+    def iq(self, room, payload, kind="set", nick=""):
+        return (f"<iq type='{kind}' id='i' to='{room}{nick}'>"
+                f"{payload}</iq>")
+
+    def admin(self, item):
+        return ("<query xmlns='http://jabber.org/protocol/muc#admin'>"
+                f"<item {item}/></query>")
+
+    def config(self):
+        field = self.dice.choice(("membersonly", "moderatedroom",
+                                  "persistentroom", "enablearchiving",
+                                  "publicroom", "enablelogging"))
+        return ("<query xmlns='http://jabber.org/protocol/muc#owner'>"
+                "<x xmlns='jabber:x:data' type='submit'>"
+                f"<field var='muc#roomconfig_{field}'><value>"
+                f"{self.dice.randrange(2)}</value></field>"
+                "<field var='muc#roomconfig_whois'><value>"
+                f"{self.dice.choice(('anyone', 'moderators'))}"
+                "</value></field></x></query>")
+
+    def act(self):
+        room = f"room{self.dice.randrange(2)}@conference.localhost"
+        pick = self.dice.random()
+        join = (f"<presence to='{room}/{self.nick()}'>"
+                "<x xmlns='http://jabber.org/protocol/muc'/></presence>")
+        if pick < .35:
+            return join
+        if pick < .45:
+            return f"<presence to='{room}/{self.nick()}'/>"
+        if pick < .5:
+            return f"<presence to='{room}/x' type='unavailable'/>"
+        if pick < .65:
+            return (f"<message to='{room}' type='groupchat' id='m'>"
+                    "<body>words</body></message>")
+        return self.rarely(room, pick)
+
+    def rarely(self, room, pick):
+        aff = self.dice.choice(("outcast", "none", "member", "admin", "owner"))
+        role = self.dice.choice(("none", "visitor", "participant",
+                                 "moderator"))
+        if pick < .72:
+            return self.iq(room, self.admin(
+                f"affiliation='{aff}' jid='{self.jid()}'"))
+        if pick < .78:
+            return self.iq(room, self.admin(
+                f"role='{role}' nick='{self.nick()}'"))
+        if pick < .84:
+            return self.iq(room, self.config())
+        if pick < .86:
+            return self.iq(
+                room, "<query xmlns='http://jabber.org/protocol/muc#owner'>"
+                "<destroy/></query>")
+        if pick < .9:
+            return self.iq(room, "<query xmlns='urn:xmpp:mam:2'/>")
+        if pick < .94:
+            return self.iq(room, "<ping xmlns='urn:xmpp:ping'/>", "get",
+                           "/" + self.nick())
+        if pick < .97:
+            return (f"<message to='{room}/{self.nick()}' type='chat'>"
+                    "<body>psst</body></message>")
+        return (f"<message to='{room}/x' type='error'><error type='wait'>"
+                "<gone xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/>"
+                "</error></message>")
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+async def test_anything(plain, seed):
+    """Whatever people do in rooms, the server goes on, and a room that is
+    made afterwards is as any other."""
+    dice = random.Random(seed)
+    for i in range(6):
+        await plain.register(f"guest{i}")
+    guests = [Guest(plain, dice, i) for i in range(9)]
+    for guest in guests:
+        await guest.begin()
+    for turn in range(150):
+        for guest in guests:
+            guest.client.send("".join(
+                guest.act() for _ in range(dice.randrange(1, 5))))
+        if turn % 10 == 9:
+            guest = dice.choice(guests)
+            await guest.end(dice.random() < .5)
+            await guest.begin()
+        await asyncio.sleep(0)
+    for guest in guests:
+        await guest.end(False)
+    assert plain.is_alive
+    await plain.wait_until(lambda: has_no_occupants(plain), "empty rooms")
+    await plain.register("romeo")
+    romeo = await Device(plain, "romeo", "desk").begin()
+    own, _, _, _ = await romeo.join()
+    assert 201 in own["muc"]["status_codes"]
+    await romeo.leave()
+
+
+async def has_no_occupants(server):
+    for room in ("room0", "room1"):
+        status, found = await server.api(
+            "get_room_occupants_number", room=room,
+            service="conference.localhost")
+        if status == 200 and found > 0:
+            return False
+    return True
