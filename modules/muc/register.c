@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Registering with a room (section 7.10): a nickname is kept for who does so,
- * and he becomes a member. Where one may not, the admins are asked (9.9)...
- * unless the room is for members only: then who knows it may ask.
+ * and he becomes a member. Into a room of members one is let by its admins, and
+ * then may choose his nickname.
  */
 #include "modules/muc/muc.h"
 
