@@ -68,17 +68,6 @@ on_get(struct mod *m, struct stanza *iq)
 
 /* ---- set --------------------------------------------------------------- */
 
-static void
-on_stored(void *ctx, int err)
-{
-	struct stanza *iq = ctx;
-
-	if (err < 0)
-		stanza_refuse(iq, EL_INTERNAL_SERVER_ERROR);
-	else
-		stanza_reply(iq);
-}
-
 /* One after the other: an empty element takes no room, and is removed. */
 static void
 store_all(struct stanza *iq)
@@ -95,7 +84,7 @@ store_all(struct stanza *iq)
 			kv_put(w, iq->from.bare, STORE, key,
 			    xml_text(iq->arena, e));
 	}
-	store_commit(&w, on_stored, iq);
+	store_commit(&w, stanza_on_done, iq);
 }
 
 struct set {

@@ -201,17 +201,6 @@ on_enable(struct mod *m, struct stanza *iq)
 	return STANZA_DONE;
 }
 
-static void
-on_disabled(void *ctx, int err)
-{
-	struct stanza *iq = ctx;
-
-	if (err < 0)
-		stanza_refuse(iq, EL_INTERNAL_SERVER_ERROR);
-	else
-		stanza_reply(iq);
-}
-
 /* Without a node: all of that service (section 6). */
 static enum verdict
 on_disable(struct mod *m, struct stanza *iq)
@@ -236,7 +225,7 @@ on_disable(struct mod *m, struct stanza *iq)
 			registration_free(r);
 		}
 	}
-	store_commit(&w, on_disabled, iq);
+	store_commit(&w, stanza_on_done, iq);
 	return STANZA_DONE;
 }
 

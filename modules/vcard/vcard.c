@@ -45,17 +45,6 @@ on_get(struct mod *m, struct stanza *iq)
 	return STANZA_DONE;
 }
 
-static void
-on_stored(void *ctx, int err)
-{
-	struct stanza *iq = ctx;
-
-	if (err < 0)
-		stanza_refuse(iq, EL_INTERNAL_SERVER_ERROR);
-	else
-		stanza_reply(iq);
-}
-
 static enum verdict
 on_set(struct mod *m, struct stanza *iq)
 {
@@ -67,7 +56,7 @@ on_set(struct mod *m, struct stanza *iq)
 		return stanza_refuse(iq, EL_RESOURCE_CONSTRAINT);
 	w = store_write_new(iq->from.bare);
 	kv_put(w, iq->from.bare, STORE, KEY, card);
-	store_commit(&w, on_stored, iq);
+	store_commit(&w, stanza_on_done, iq);
 	return STANZA_DONE;
 }
 

@@ -22,7 +22,7 @@ API int spool_put(
 /* It has reached a client. */
 API void spool_del(struct account *acct, struct str key);
 /*
- * Sends all that is kept to this session, in order, each once: what an
+ * Sends all that is kept to one session, in order, each once: what an
  * earlier session has in flight is sent too, for it did not acknowledge it.
  * Items are deleted when the session has them. Returns at once.
  */

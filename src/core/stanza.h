@@ -155,6 +155,8 @@ API bool stanza_make_error(struct stanza *st, enum qname condition,
 API struct elem *stanza_result(struct stanza *st);
 API enum verdict stanza_send_back(struct stanza *st);
 API enum verdict stanza_reply(struct stanza *st);
+/* A store_done_fn whose ctx is an iq: replies, or says that it failed. */
+API void stanza_on_done(void *ctx, int err);
 
 /*
  * A stanza that was HELD goes on: PASS continues with the next hook or the

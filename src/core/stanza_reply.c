@@ -154,3 +154,14 @@ stanza_reply(struct stanza *st)
 	stanza_result(st);
 	return stanza_send_back(st);
 }
+
+void
+stanza_on_done(void *ctx, int err)
+{
+	struct stanza *iq = ctx;
+
+	if (err < 0)
+		stanza_refuse(iq, EL_INTERNAL_SERVER_ERROR);
+	else
+		stanza_reply(iq);
+}

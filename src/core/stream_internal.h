@@ -73,7 +73,7 @@ void stream_abandon(struct stream *s);
 /* It waits: what comes is put by until stream_go_on(). */
 void stream_wait(struct stream *s);
 void stream_go_on(struct stream *s);
-/* From now on it is this session's; what was for login is freed. */
+/* From now on it is the session's; what was for login is freed. */
 void stream_adopt(struct stream *s, struct session *session);
 /* A callback under way keeps its memory. */
 void stream_pin(struct stream *s);
