@@ -86,6 +86,7 @@ serve(const struct daemon_args *args)
 	const char *why = NULL;
 	int err;
 
+	daemon_set_http(http_accept);
 	if (daemon_start(args) < 0)
 		return 1;
 	a = arena_new(0);

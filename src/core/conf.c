@@ -20,7 +20,9 @@ static const char builtin[] = "hosts: [localhost]\n"
 			      "data_dir: rookery-data\n"
 			      "listen:\n"
 			      "  - {type: c2s, ip: 127.0.0.1, port: 5222}\n"
-			      "  - {type: c2s, ip: '::1', port: 5222}\n";
+			      "  - {type: c2s, ip: '::1', port: 5222}\n"
+			      "  - {type: http, ip: 127.0.0.1, port: 5280}\n"
+			      "  - {type: http, ip: '::1', port: 5280}\n";
 static const char listen_default[] =
     "[{type: c2s, ip: '::', port: 5222, starttls: required}]";
 
@@ -349,8 +351,13 @@ static void
 listen_check(const struct conf *conf, struct problems *p,
     const struct tree *map, const struct listen_conf *l)
 {
-	bool has_tls =
-	    l->policy.is_direct_tls || l->policy.starttls != STARTTLS_NONE;
+	bool is_http = l->type == LISTEN_HTTP;
+	bool has_tls = l->policy.is_direct_tls ||
+		       (!is_http && l->policy.starttls != STARTTLS_NONE);
+
+	if (is_http && tree_get(map, "starttls") != NULL)
+		problem_add(p, map->line,
+		    "'starttls' has no place beside 'type: http'");
 
 	if (l->policy.is_direct_tls && tree_get(map, "starttls") != NULL)
 		problem_add(
@@ -586,7 +593,8 @@ builtin_load(
 	err = conf_parse(STR(builtin), running, problems, conf_r);
 	/* A machine need not have IPv6. */
 	if (err == 0)
-		(*conf_r)->listen[1].is_optional = true;
+		(*conf_r)->listen[1].is_optional =
+		    (*conf_r)->listen[3].is_optional = true;
 	return err;
 }
 

@@ -18,8 +18,8 @@ struct tree;
 
 enum listen_type {
 	LISTEN_C2S,
-	LISTEN_S2S,
 	LISTEN_HTTP,
+	LISTEN_S2S,
 	LISTEN_MUX,
 	LISTEN_COMPONENT
 };

@@ -9,7 +9,7 @@ static const char *const levels[] = { "none", "emergency", "alert", "critical",
 /* In the order of enum log_format. */
 static const char *const formats[] = { "text", "json", NULL };
 /* In the order of enum listen_type; those that can be served. */
-static const char *const listen_types[] = { "c2s", NULL };
+static const char *const listen_types[] = { "c2s", "http", NULL };
 /* In the order of enum starttls_policy. */
 static const char *const starttls[] = { "required", "optional", "none", NULL };
 
@@ -76,7 +76,8 @@ const struct option conf_listen_options[] = {
 	OPT_UINT("port", struct conf_listen, port, NULL, 0, 65535,
 	    "the TCP port; 0: any that is free"),
 	OPT_CHOICE("starttls", struct conf_listen, starttls, "required",
-	    starttls, "whether clients must, may or can not use STARTTLS"),
+	    starttls,
+	    "whether clients (c2s) must, may or can not use STARTTLS"),
 	OPT_BOOL("tls", struct conf_listen, is_tls, "false",
 	    "TLS from the first byte on"),
 	OPT_LIST("proxy_protocol", struct conf_listen, proxies, NULL, 100,

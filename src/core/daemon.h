@@ -47,6 +47,10 @@ void loops_call(void (*fn)(void *arg), void *arg);
 
 /* ---- for main.c ---- */
 
+/* Who serves connections of HTTP; before the start. Else they are refused. */
+struct conn;
+void daemon_set_http(void (*accepted)(struct conn *c));
+
 struct daemon_args {
 	const char *conf_path; /* -c, or NULL */
 	char **argv;	       /* for a restart */

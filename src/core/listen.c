@@ -36,22 +36,45 @@ on_client(void *ctx, struct conn *c)
 	stream_new(transport_tcp(c), (const struct stream_policy *)ctx);
 }
 
+static void (*serve_http)(struct conn *c);
+
+void
+daemon_set_http(void (*accepted)(struct conn *c))
+{
+	serve_http = accepted;
+}
+
+static void
+on_http(void *ctx, struct conn *c)
+{
+	must(serve_http != NULL);
+	serve_http(c);
+}
+
+static const char *
+tls_text(const struct listen_conf *l)
+{
+	static const char *const tls[] = { "STARTTLS required",
+		"STARTTLS optional", "no TLS" };
+
+	if (l->policy.is_direct_tls)
+		return "TLS";
+	return l->type == LISTEN_HTTP ? "no TLS" : tls[l->policy.starttls];
+}
+
 /* "127.0.0.1:5222 (c2s, STARTTLS required)" */
 static const char *
 listener_text(
     struct arena *a, const struct listen_conf *l, const struct addr *addr)
 {
-	static const char *const types[] = { "c2s", "s2s", "http", "mux",
+	static const char *const types[] = { "c2s", "http", "s2s", "mux",
 		"component" };
-	static const char *const tls[] = { "STARTTLS required",
-		"STARTTLS optional", "no TLS" };
 	bool is_v6 = addr->ss.sa.sa_family == AF_INET6;
 	char ip[ADDR_TEXT_MAX];
 
 	addr_ip(addr, ip);
 	return arena_printf(a, "%s%s%s:%u (%s, %s%s)", is_v6 ? "[" : "", ip,
-	    is_v6 ? "]" : "", addr_port(addr), types[l->type],
-	    l->policy.is_direct_tls ? "TLS" : tls[l->policy.starttls],
+	    is_v6 ? "]" : "", addr_port(addr), types[l->type], tls_text(l),
 	    l->proxy_count > 0 ? ", PROXY protocol" : "");
 }
 
@@ -100,7 +123,13 @@ listener_start(struct arena *a, const struct listen_conf *l, const char **why_r)
 	};
 	struct addr bound = { 0 };
 	const char *why = NULL;
-	int err = listener_open(a, &config, &o->listener, &bound, &why);
+	int err;
+
+	if (l->type == LISTEN_HTTP) {
+		config.role = TLS_HTTPS;
+		config.accepted = on_http;
+	}
+	err = listener_open(a, &config, &o->listener, &bound, &why);
 
 	if (err < 0) {
 		xfree(o->conf.proxies);

@@ -128,6 +128,38 @@ mod_each_service(const struct host *host,
 	}
 }
 
+void
+mod_hold(struct mod *m)
+{
+	m->holds++;
+}
+
+void
+mod_release(struct mod *m)
+{
+	must(m->holds > 0);
+	m->holds--;
+}
+
+bool
+mod_each_http(const struct host *host,
+    bool (*fn)(void *ctx, struct mod *m, const struct http_route *routes),
+    void *ctx)
+{
+	const struct host_mods *h;
+
+	if (worker == NULL)
+		return false;
+	h = worker_host(worker, host);
+	for (size_t i = 0; i < h->sorted_count; i++) {
+		const struct http_route *routes = h->sorted[i]->table->http;
+
+		if (routes != NULL && fn(ctx, h->sorted[i], routes))
+			return true;
+	}
+	return false;
+}
+
 struct mod *
 service_find(struct str domain)
 {
@@ -252,7 +284,7 @@ on_bury(struct timer *t)
 
 	LIST_EACH(m, &w->dead, struct mod, node)
 	{
-		if (!has_work && now - m->ended >= BURY_EPOCHS)
+		if (!has_work && m->holds == 0 && now - m->ended >= BURY_EPOCHS)
 			mod_free(m);
 	}
 	if (!list_is_empty(&w->dead))

@@ -58,6 +58,7 @@ struct mod {
 	bool is_on;	/* in the dispatch arrays */
 	bool is_wanted; /* by the plan that is being carried out */
 	unsigned ended; /* the store's epoch when it was stopped */
+	unsigned holds; /* requests under way that name it */
 };
 
 struct handler {
@@ -111,6 +112,14 @@ struct worker {
 
 extern _Thread_local struct worker *worker;
 
+/* It stays in memory, its code too, until it is released; on its loop. */
+void mod_hold(struct mod *m);
+void mod_release(struct mod *m);
+/* Routes of HTTP of what is on for the host, until fn answers true. */
+struct http_route;
+bool mod_each_http(const struct host *host,
+    bool (*fn)(void *ctx, struct mod *m, const struct http_route *routes),
+    void *ctx);
 /* Of a host, or with NULL the global ones. */
 struct host_mods *worker_host(struct worker *w, const struct host *host);
 /* hooks.c: the arrays, from those instances that are on. */

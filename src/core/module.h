@@ -37,6 +37,7 @@
 #include "core/spool.h"
 #include "core/stanza.h"
 #include "core/stream.h"
+#include "core/web.h"
 #include "jid/jid.h"
 #include "net/addr.h"
 #include "net/loop.h"
@@ -219,6 +220,7 @@ struct module {
 	const struct feature *features;
 	const struct identity *identities;
 	const struct command *commands;
+	const struct http_route *http; /* of its host, see core/web.h */
 	/*
 	 * A domain of its own: the option (OPT_HOST) that names it, and what
 	 * is sent there. A stanza for it comes at the home of its bare JID.

@@ -3,7 +3,8 @@
  * Commands over HTTP, as ejabberd has them: /api/COMMAND[/vN] of mod_http_api,
  * with an object of arguments and a result in JSON; /ctl/COMMAND[/vN] of its
  * CTL_OVER_HTTP, with an array of words and the command line's text. Who may
- * open the socket may do everything.
+ * open the socket may do everything; who comes over the network has to be an
+ * administrator, and /ctl/ is not for him.
  */
 #include "core/commands.h"
 #include "http/http.h"
@@ -45,6 +46,15 @@ api_refuse(struct http_req *r, const char *text)
 	struct str body = str_printf(http_arena(r), "\"%s\"", text);
 
 	http_answer(r, 400, JSON, body);
+}
+
+/* "api admin@localhost", or "socket". */
+static const char *
+origin_of(const struct http_req *r)
+{
+	return http_user(r) != NULL
+		   ? arena_printf(http_arena(r), "api %s", http_user(r))
+		   : "socket";
 }
 
 static void
@@ -125,29 +135,86 @@ api_run(struct http_req *r, struct cmd_call *call)
 		return;
 	}
 	call->args = args;
-	call->origin = "socket";
+	call->origin = origin_of(r);
 	cmd_start(call, on_api_done, r);
 	json_decref(args);
 }
 
 static void
-on_api(struct http_req *r)
+api_error(struct http_req *r, unsigned status, int code, const char *message)
+{
+	http_answer(r, status, JSON,
+	    str_printf(http_arena(r),
+		"{\"status\":\"error\",\"code\":%d,\"message\":\"%s\"}", code,
+		message));
+}
+
+static void
+api_serve(struct http_req *r)
 {
 	struct cmd_call call = { 0 };
 
-	api_headers(r);
-	if (str_is(http_method(r), "OPTIONS")) {
-		http_answer(r, 200, "text/plain", STR_NONE);
-	} else if (!str_is(http_method(r), "GET") &&
-		   !str_is(http_method(r), "POST")) {
+	if (!str_is(http_method(r), "GET") && !str_is(http_method(r), "POST")) {
 		http_answer(r, 405, "text/plain", STR("Method Not Allowed"));
 	} else if (!parse_target(http_rest(r), &call.name, &call.version)) {
-		http_answer(r, 404, JSON,
-		    STR("{\"status\":\"error\",\"code\":40,"
-			"\"message\":\"Endpoint not found.\"}"));
+		api_error(r, 404, 40, "Endpoint not found.");
 	} else {
 		api_run(r, &call);
 	}
+}
+
+static void
+on_local_api(struct http_req *r)
+{
+	api_headers(r);
+	if (str_is(http_method(r), "OPTIONS"))
+		http_answer(r, 200, "text/plain", STR_NONE);
+	else
+		api_serve(r);
+}
+
+/* Who comes over the network must be an administrator ---------------------*/
+
+static void
+api_unauthorized(struct http_req *r)
+{
+	http_header(r, "www-authenticate", "Basic realm=\"rookery\"");
+	api_error(r, 401, 10, "You are not authorized to call this command.");
+}
+
+/* Nobody has us take a body without a word of who he is. */
+static bool
+api_admit(struct http_req *r)
+{
+	api_headers(r);
+	if (str_is(http_method(r), "OPTIONS"))
+		http_answer(r, 200, "text/plain", STR_NONE);
+	else if (str_is_none(http_head(r, "authorization")))
+		api_unauthorized(r);
+	else
+		return true;
+	return false;
+}
+
+static void
+on_authenticated(struct http_req *r, unsigned status)
+{
+	if (status == 200)
+		api_serve(r);
+	else if (status == 403)
+		api_error(r, 403, 32,
+		    "AccessRules: Account does not have the right to perform "
+		    "the operation.");
+	else if (status == 401)
+		api_unauthorized(r);
+	else
+		api_error(r, status, 0, "Try again later.");
+}
+
+static void
+on_api(struct http_req *r)
+{
+	http_authenticate(r, on_authenticated);
 }
 
 /* /ctl/ -------------------------------------------------------------------*/
@@ -155,7 +222,7 @@ on_api(struct http_req *r)
 static bool
 wants_json(const struct http_req *r)
 {
-	return str_eq(http_accept(r), STR(JSON));
+	return str_is(http_head(r, "accept"), JSON);
 }
 
 static void
@@ -265,7 +332,15 @@ on_ctl(struct http_req *r)
 }
 
 const struct http_route http_admin_routes[] = {
-	{ NULL, "/api/", on_api },
-	{ "POST", "/ctl/", on_ctl },
+	{ .path = "/api/", .fn = on_local_api },
+	{ .method = "POST", .path = "/ctl/", .fn = on_ctl },
+	HTTP_ROUTES_END,
+};
+
+const struct http_route http_public_routes[] = {
+	{ .path = "/api/", .fn = on_api, .admit = api_admit },
+	{ .method = "GET", .path = "/healthz", .fn = status_health },
+	{ .method = "GET", .path = "/readyz", .fn = status_ready },
+	{ .method = "GET", .path = "/metrics", .fn = status_metrics },
 	HTTP_ROUTES_END,
 };

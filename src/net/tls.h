@@ -39,8 +39,8 @@ bool tls_certs_cover(
     const struct tls_certs *c, struct str host, int64_t *not_after_r);
 
 /*
- * ALPN that a listener answers: "xmpp-client", "xmpp-server", "h2" and
- * "http/1.1", or any of them (conn_tls_alpn() then tells which).
+ * ALPN that a listener answers: "xmpp-client", "xmpp-server", "http/1.1", or
+ * any of them (conn_tls_alpn() then tells which).
  */
 enum tls_role { TLS_C2S, TLS_S2S, TLS_HTTPS, TLS_MUX };
 

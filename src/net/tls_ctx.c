@@ -33,8 +33,8 @@ static char groups[] = "X25519:P-256:P-384:P-521";
 static const char *const protocols[][PROTOCOLS_MAX] = {
 	[TLS_C2S] = { "xmpp-client" },
 	[TLS_S2S] = { "xmpp-server" },
-	[TLS_HTTPS] = { "h2", "http/1.1" },
-	[TLS_MUX] = { "xmpp-client", "xmpp-server", "h2", "http/1.1" },
+	[TLS_HTTPS] = { "http/1.1" },
+	[TLS_MUX] = { "xmpp-client", "xmpp-server", "http/1.1" },
 };
 
 const char *

@@ -69,8 +69,11 @@ static const struct {
 	    "port: 5222}\n" },
 	{ HOSTS "listen: [{ip: localhost, type: c2s, port: 5222}]\n",
 	    "f.yml:2: 'ip' of 'listen': 'localhost' is not an IP address\n" },
-	{ HOSTS "listen: [{type: http, ip: 127.0.0.1, port: 5280}]\n",
-	    "f.yml:2: 'type' of 'listen': 'http' is not one of: c2s\n" },
+	{ HOSTS "listen: [{type: http, ip: 127.0.0.1, port: 5280}]\n", "" },
+	{ HOSTS "listen: [{type: ftp, ip: 127.0.0.1, port: 5280}]\n",
+	    "f.yml:2: 'type' of 'listen': 'ftp' is not one of: c2s, http\n" },
+	{ HOSTS "listen: [{type: http, port: 5280, starttls: none}]\n",
+	    "f.yml:2: 'starttls' has no place beside 'type: http'\n" },
 	{ HOSTS "listen: [{type: c2s, port: 5222}]\n",
 	    "f.yml:2: a listener with TLS needs 'certificates'; there are "
 	    "none\n" },
@@ -226,7 +229,7 @@ test_defaults(void **state)
 	assert_string_equal(conf->database.driver, "sqlite");
 	assert_in_range(conf->workers, 1, 128);
 	assert_int_equal(conf->log.level, LOG_LEVEL_INFO);
-	assert_int_equal(conf->listen_count, 2);
+	assert_int_equal(conf->listen_count, 4);
 	for (size_t i = 0; i < 2; i++) {
 		assert_int_equal(conf->listen[i].type, LISTEN_C2S);
 		assert_int_equal(addr_port(&conf->listen[i].addr), 5222);
