@@ -152,12 +152,6 @@ pubsub_new_service(const struct jid *domain, struct host *host,
 	return ps;
 }
 
-void
-pubsub_set_watch(struct pubsub *ps, pubsub_watch_fn *watch)
-{
-	ps->watch = watch;
-}
-
 /* Strictly growing, as digits whose order is that of time. */
 struct str
 pubsub_now(struct arena *a)

@@ -60,9 +60,4 @@ API void pubsub_presence(
     struct pubsub *ps, const struct jid *from, const struct elem *presence);
 API void pubsub_absence(struct pubsub *ps, const struct jid *from);
 
-/* Who wants to hear of what is published, and retracted (payload NULL). */
-typedef void pubsub_watch_fn(struct account *acct, struct str node,
-    struct str id, const struct elem *payload);
-API void pubsub_set_watch(struct pubsub *ps, pubsub_watch_fn *watch);
-
 #endif

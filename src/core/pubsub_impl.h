@@ -77,7 +77,6 @@ struct pubsub {
 	struct pubsub_limits limits;
 	struct pubsub_bounds bounds;
 	bool (*may_create)(const struct jid *who);
-	pubsub_watch_fn *watch;
 	struct map nodes;
 	struct list waiting; /* struct op, until it is loaded */
 	unsigned waiting_count;

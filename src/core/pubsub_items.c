@@ -270,13 +270,10 @@ static void
 on_published(struct op *op, struct node *node)
 {
 	struct publication *p = op->data;
-	struct pubsub *ps = op->ps;
 	struct elem *result, *e;
 
 	if (node != NULL)
 		notify_item(node, p->id, p->payload, op->iq->from.bare);
-	if (node != NULL && ps->watch != NULL)
-		ps->watch(ps->acct, node->name, p->id, p->payload);
 	result = op_result(op, EL_PUBSUB);
 	e = elem_add(result, EL_PUBLISH);
 	elem_set(e, AT_NODE, op->node_name);
@@ -402,14 +399,11 @@ static void
 on_retracted(struct op *op, struct node *node)
 {
 	struct publication *p = op->data;
-	struct pubsub *ps = op->ps;
 	struct str notify = elem_attr(op->action, AT_NOTIFY);
 	bool is_loud = str_is(notify, "1") || str_is(notify, "true");
 
 	if (node != NULL && (is_loud || node->config.notify_retract))
 		notify_retract(node, p->id);
-	if (node != NULL && ps->watch != NULL)
-		ps->watch(ps->acct, node->name, p->id, NULL);
 	op_reply(op);
 }
 

@@ -214,11 +214,7 @@ tell_deleted(struct op *op, struct node *node)
 static void
 on_deleted(struct op *op, struct node *other)
 {
-	struct pubsub *ps = op->ps;
-
 	tell_deleted(op, op->gone);
-	if (ps->watch != NULL)
-		ps->watch(ps->acct, op->gone->name, STR_NONE, NULL);
 	op_reply(op);
 }
 

@@ -1,0 +1,476 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * XEP-0398: keeps the avatar that an account publishes (XEP-0084) and the
+ * photo of its vCard the same, whichever was set last, and tells its hash in
+ * presence (XEP-0153). It reads and writes both as the account itself would,
+ * by iqs to its own address: these come behind what the client has sent.
+ */
+#include "core/module.h"
+
+#include <openssl/evp.h>
+
+#define STORE STR("avatar")
+#define KEY STR("hash")
+#define TIMEOUT SECONDS(60)
+#define HASH_LEN 40
+
+enum from { FROM_NONE, FROM_PEP, FROM_VCARD };
+
+/* In the account's slot. What is under way has this as its ctx. */
+struct avatars {
+	struct mod *mod;
+	struct account *acct; /* pinned while `now` is set */
+	enum from now, next;
+	struct str hash; /* in force; heap, or none */
+	/* Of what is under way; heap. */
+	struct str id, type, base64;
+	size_t bytes;
+};
+
+static struct avatars *
+avatars_of(struct mod *m, struct account *acct)
+{
+	struct avatars *av = account_slot(acct, m);
+
+	av->mod = m;
+	av->acct = acct;
+	return av;
+}
+
+static void
+forget_image(struct avatars *av)
+{
+	str_free(&av->id);
+	str_free(&av->type);
+	str_free(&av->base64);
+}
+
+static void
+avatars_free(struct mod *m, void *state)
+{
+	struct avatars *av = state;
+
+	if (av->now != FROM_NONE) {
+		iq_forget(av);
+		account_unpin(av->acct);
+	}
+	forget_image(av);
+	str_free(&av->hash);
+}
+
+/* ---- the hash ---------------------------------------------------------- */
+
+static void
+on_hash(void *ctx, int err, struct str value)
+{
+	struct avatars *av = ctx;
+
+	if (err == 0 && value.n == HASH_LEN && av->hash.n == 0)
+		av->hash = str_heap(value);
+	account_load_release(av->acct, err == ERR_ABSENT ? 0 : err);
+}
+
+static void
+on_load(struct mod *m, struct account *acct)
+{
+	account_load_hold(acct);
+	kv_get(acct->jid.bare, STORE, KEY, on_hash, avatars_of(m, acct));
+}
+
+static void
+set_hash(struct avatars *av, struct str hash)
+{
+	struct str owner = av->acct->jid.bare;
+	struct store_write *w;
+
+	if (str_eq(av->hash, hash))
+		return;
+	str_free(&av->hash);
+	w = store_write_new(owner);
+	if (hash.n > 0) {
+		av->hash = str_heap(hash);
+		kv_put(w, owner, STORE, KEY, hash);
+	} else {
+		kv_del(w, owner, STORE, KEY);
+	}
+	store_commit(&w, NULL, NULL);
+}
+
+/* Presence that says nothing of avatars says ours. */
+static enum verdict
+on_presence(struct mod *m, struct stanza *st)
+{
+	struct account *acct = account_peek(st->from.bare);
+	struct avatars *av = acct != NULL ? account_slot_peek(acct, m) : NULL;
+	struct elem *x = elem_child(st->root, EL_VCARD_UPDATE);
+
+	if (av == NULL || av->hash.n == 0 || st->type != PRESENCE_AVAILABLE ||
+	    elem_child(x, EL_VCARD_UPDATE_PHOTO) != NULL)
+		return STANZA_PASS;
+	if (x == NULL)
+		x = elem_add(st->root, EL_VCARD_UPDATE);
+	elem_add_text(x, EL_VCARD_UPDATE_PHOTO, str_dup(st->arena, av->hash));
+	return STANZA_PASS;
+}
+
+/* ---- asking ------------------------------------------------------------ */
+
+static struct stanza *
+iq_new(struct avatars *av, enum stanza_type type)
+{
+	struct stanza *iq = stanza_new(EL_IQ);
+
+	stanza_set_type(iq, type);
+	stanza_set_from(iq, &av->acct->jid);
+	stanza_set_to(iq, &av->acct->jid);
+	return iq;
+}
+
+static void
+ask_items(struct avatars *av, ns_t node, struct str id, iq_answer_fn *fn)
+{
+	struct stanza *iq = iq_new(av, IQ_GET);
+	struct elem *items =
+	    elem_add(elem_add(iq->root, EL_PUBSUB), EL_PUBSUB_ITEMS);
+
+	elem_set(items, AT_NODE, names_ns_uri(node));
+	if (id.n > 0)
+		elem_set_copy(elem_add(items, EL_PUBSUB_ITEM), AT_ID, id);
+	else
+		elem_set(items, AT_MAX_ITEMS, STR("1"));
+	iq_send(iq, TIMEOUT, fn, av);
+}
+
+/* The payload of the first item, or NULL. */
+static struct elem *
+payload_of(const struct stanza *answer)
+{
+	struct elem *items;
+
+	if (answer == NULL || answer->type != IQ_RESULT)
+		return NULL;
+	items =
+	    elem_child(elem_child(answer->root, EL_PUBSUB), EL_PUBSUB_ITEMS);
+	return elem_child(elem_child(items, EL_PUBSUB_ITEM), EL_ANY);
+}
+
+static struct elem *
+publication(struct stanza *iq, ns_t node, struct str id, qname_t name)
+{
+	struct elem *publish =
+	    elem_add(elem_add(iq->root, EL_PUBSUB), EL_PUBLISH);
+	struct elem *item = elem_add(publish, EL_PUBSUB_ITEM);
+
+	elem_set(publish, AT_NODE, names_ns_uri(node));
+	elem_set_copy(item, AT_ID, id);
+	return elem_add(item, name);
+}
+
+static void
+ask_vcard(struct avatars *av, iq_answer_fn *fn)
+{
+	struct stanza *iq = iq_new(av, IQ_GET);
+
+	elem_add(iq->root, EL_VCARD);
+	iq_send(iq, TIMEOUT, fn, av);
+}
+
+/* ---- images ------------------------------------------------------------ */
+
+/* Base64 may be broken into lines. */
+static bool
+decode(struct arena *a, struct str text, struct str *bytes_r)
+{
+	char *p = arena_bytes(a, text.n + 1);
+	size_t n = 0;
+
+	for (size_t i = 0; i < text.n; i++)
+		if (strchr(" \t\r\n", text.p[i]) == NULL)
+			p[n++] = text.p[i];
+	return n > 0 && str_unbase64(a, str_mem(p, n), bytes_r);
+}
+
+static struct str
+hash_of(struct arena *a, struct str bytes)
+{
+	unsigned char digest[20];
+
+	if (EVP_Digest(bytes.p, bytes.n, digest, NULL, EVP_sha1(), NULL) != 1)
+		return STR_NONE;
+	return str_hex(a, str_mem(digest, sizeof(digest)));
+}
+
+static void begin(struct avatars *av, enum from from);
+
+static void
+finish(struct avatars *av)
+{
+	enum from next = av->next;
+
+	av->now = av->next = FROM_NONE;
+	forget_image(av);
+	if (next != FROM_NONE)
+		begin(av, next);
+	account_unpin(av->acct);
+}
+
+/* ---- from what is published -------------------------------------------- */
+
+static void
+on_vcard_set(void *ctx, struct stanza *answer)
+{
+	struct avatars *av = ctx;
+
+	if (answer != NULL && answer->type == IQ_RESULT)
+		set_hash(av, av->id);
+	stanza_free(&answer);
+	finish(av);
+}
+
+static void
+put_photo(struct avatars *av, struct elem *card)
+{
+	struct elem *photo;
+	struct str ns = names_ns_uri(NS_VCARD);
+
+	while ((photo = elem_child(card, EL_VCARD_PHOTO)) != NULL)
+		elem_remove(photo);
+	if (av->id.n == 0)
+		return;
+	photo = elem_add(card, EL_VCARD_PHOTO);
+	elem_set_text(elem_add_named(photo, ns, STR("TYPE")),
+	    str_dup(elem_arena(card), av->type));
+	elem_add_text(
+	    photo, EL_VCARD_BINVAL, str_dup(elem_arena(card), av->base64));
+}
+
+static void
+on_vcard_for_pep(void *ctx, struct stanza *answer)
+{
+	struct avatars *av = ctx;
+	struct elem *card = answer != NULL && answer->type == IQ_RESULT
+				? elem_child(answer->root, EL_VCARD)
+				: NULL;
+	struct stanza *iq;
+
+	if (card == NULL) {
+		stanza_free(&answer);
+		finish(av);
+		return;
+	}
+	iq = iq_new(av, IQ_SET);
+	put_photo(av, elem_add_copy(iq->root, card));
+	stanza_free(&answer);
+	iq_send(iq, TIMEOUT, on_vcard_set, av);
+}
+
+static void
+on_data(void *ctx, struct stanza *answer)
+{
+	struct avatars *av = ctx;
+	struct elem *data = payload_of(answer);
+	struct str bytes;
+
+	if (elem_name(data) == EL_AVATAR_DATA &&
+	    decode(answer->arena, elem_text(data), &bytes) &&
+	    str_eq(hash_of(answer->arena, bytes), av->id)) {
+		av->base64 = str_heap(str_base64(answer->arena, bytes));
+		ask_vcard(av, on_vcard_for_pep);
+	} else {
+		finish(av);
+	}
+	stanza_free(&answer);
+}
+
+/* The image that is here, not elsewhere. */
+static void
+on_metadata(void *ctx, struct stanza *answer)
+{
+	struct avatars *av = ctx;
+	struct elem *metadata = payload_of(answer);
+	struct elem *info = elem_child(metadata, EL_AVATAR_INFO);
+	bool is_none =
+	    answer != NULL && answer->type == IQ_RESULT && info == NULL;
+
+	while (info != NULL && elem_attr(info, AT_URL).n > 0)
+		info = elem_next(info, EL_AVATAR_INFO);
+	if (info != NULL && elem_attr(info, AT_ID).n == HASH_LEN) {
+		av->id = str_heap(elem_attr(info, AT_ID));
+		av->type = str_heap(elem_attr(info, AT_TYPE));
+		if (str_eq(av->id, av->hash))
+			finish(av);
+		else
+			ask_items(av, NS_AVATAR_DATA, av->id, on_data);
+	} else if (is_none && av->hash.n > 0) {
+		ask_vcard(av, on_vcard_for_pep);
+	} else {
+		finish(av);
+	}
+	stanza_free(&answer);
+}
+
+/* ---- from the vCard ---------------------------------------------------- */
+
+static void
+on_metadata_set(void *ctx, struct stanza *answer)
+{
+	struct avatars *av = ctx;
+
+	if (answer != NULL && answer->type == IQ_RESULT)
+		set_hash(av, av->id);
+	stanza_free(&answer);
+	finish(av);
+}
+
+/* Without an image: there is none any more (XEP-0084, 4.2.2). */
+static void
+publish_metadata(struct avatars *av)
+{
+	struct stanza *iq = iq_new(av, IQ_SET);
+	struct elem *info, *metadata;
+
+	metadata = publication(iq, NS_AVATAR_METADATA,
+	    av->id.n > 0 ? av->id : STR("none"), EL_AVATAR_METADATA);
+	if (av->id.n > 0) {
+		info = elem_add(metadata, EL_AVATAR_INFO);
+		elem_set_uint(info, AT_BYTES, av->bytes);
+		elem_set_copy(info, AT_ID, av->id);
+		elem_set_copy(info, AT_TYPE, av->type);
+	}
+	iq_send(iq, TIMEOUT, on_metadata_set, av);
+}
+
+static void
+on_data_set(void *ctx, struct stanza *answer)
+{
+	struct avatars *av = ctx;
+
+	if (answer != NULL && answer->type == IQ_RESULT)
+		publish_metadata(av);
+	else
+		finish(av);
+	stanza_free(&answer);
+}
+
+static void
+publish_photo(struct avatars *av, const struct elem *photo, struct str bytes)
+{
+	struct arena *a = elem_arena(photo);
+	struct elem *type =
+	    elem_find(photo, names_ns_uri(NS_VCARD), STR("TYPE"));
+	struct str text = elem_text(type);
+	struct stanza *iq;
+	struct elem *data;
+
+	av->id = str_heap(hash_of(a, bytes));
+	av->type = str_heap(text.n > 0 ? text : STR("image/png"));
+	av->bytes = bytes.n;
+	if (str_eq(av->id, av->hash)) {
+		finish(av);
+		return;
+	}
+	iq = iq_new(av, IQ_SET);
+	data = publication(iq, NS_AVATAR_DATA, av->id, EL_AVATAR_DATA);
+	elem_set_text(data, str_base64(iq->arena, bytes));
+	iq_send(iq, TIMEOUT, on_data_set, av);
+}
+
+static void
+on_vcard(void *ctx, struct stanza *answer)
+{
+	struct avatars *av = ctx;
+	struct elem *card = answer != NULL && answer->type == IQ_RESULT
+				? elem_child(answer->root, EL_VCARD)
+				: NULL;
+	struct elem *photo = elem_child(card, EL_VCARD_PHOTO);
+	struct str bytes;
+
+	if (photo != NULL &&
+	    decode(
+		answer->arena, elem_child_text(photo, EL_VCARD_BINVAL), &bytes))
+		publish_photo(av, photo, bytes);
+	else if (card != NULL && photo == NULL && av->hash.n > 0)
+		publish_metadata(av);
+	else
+		finish(av);
+	stanza_free(&answer);
+}
+
+/* ---- what clients do --------------------------------------------------- */
+
+/* One at a time; what comes meanwhile is looked at after. */
+static void
+begin(struct avatars *av, enum from from)
+{
+	if (av->now != FROM_NONE) {
+		av->next = from;
+		return;
+	}
+	account_pin(av->acct);
+	av->now = from;
+	if (from == FROM_PEP)
+		ask_items(av, NS_AVATAR_METADATA, STR_NONE, on_metadata);
+	else
+		ask_vcard(av, on_vcard);
+}
+
+/* Is it about the avatar? */
+static enum from
+changes(const struct stanza *iq)
+{
+	struct elem *payload = stanza_payload(iq), *e;
+
+	if (elem_name(payload) == EL_VCARD)
+		return FROM_VCARD;
+	if (elem_name(payload) != EL_PUBSUB &&
+	    elem_name(payload) != EL_OWNER_PUBSUB)
+		return FROM_NONE;
+	for (e = elem_child(payload, EL_ANY); e != NULL;
+	     e = elem_next(e, EL_ANY))
+		if (str_eq(elem_attr(e, AT_NODE),
+			names_ns_uri(NS_AVATAR_METADATA)))
+			return FROM_PEP;
+	return FROM_NONE;
+}
+
+/* Ours come from the bare address. */
+static enum verdict
+on_iq(struct mod *m, struct stanza *iq)
+{
+	struct account *acct;
+	enum from from;
+
+	if (iq->type != IQ_SET || !jid_is_bare(&iq->to) ||
+	    jid_is_bare(&iq->from) || !jid_eq_bare(&iq->from, &iq->to))
+		return STANZA_PASS;
+	from = changes(iq);
+	acct = from != FROM_NONE ? account_peek(iq->to.bare) : NULL;
+	if (acct != NULL)
+		begin(avatars_of(m, acct), from);
+	return STANZA_PASS;
+}
+
+/* ---- the table --------------------------------------------------------- */
+
+static const char *const needs[] = { "pep", "vcard", NULL };
+
+static const struct hook hooks[] = {
+	{ HOOK_ACCOUNT_LOAD, NORMAL, .account = on_load },
+	{ HOOK_PRESENCE_SENT, NORMAL, .stanza = on_presence },
+	{ HOOK_IQ_DELIVER, LAST, .stanza = on_iq },
+	HOOKS_END,
+};
+
+static const struct feature features[] = {
+	{ TO_ACCOUNT, STR_INIT("urn:xmpp:pep-vcard-conversion:0") },
+	FEATURES_END,
+};
+
+MODULE(avatars) = {
+	.summary = "keep avatars and photos of vCards the same",
+	.needs = needs,
+	.account_size = sizeof(struct avatars),
+	.hooks = hooks,
+	.features = features,
+	.account_free = avatars_free,
+};
