@@ -68,8 +68,8 @@ nego_start(struct stream *s)
 	const struct conn *c = s->transport->ops->conn(s->transport);
 	uint64_t ms = conf_now()->limits.negotiation_ms;
 
-	/* One deadline for all, whoever has watched over it so far. */
-	if (c != NULL)
+	/* One deadline for all, if it has been nothing else before. */
+	if (c != NULL && !s->transport->ops->is_framed)
 		ms -= MIN(ms, loop_now() - conn_since(c));
 	n->stream = s;
 	n->due = loop_now() + ms;

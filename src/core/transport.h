@@ -48,5 +48,11 @@ struct transport {
 
 /* For TCP: makes a transport that owns the conn. */
 struct transport *transport_tcp(struct conn *c);
+/*
+ * Begins a stream over a WebSocket, once the answer to the upgrade has been
+ * sent. websocket_accept: what that answer makes of the client's key.
+ */
+API void websocket_start(struct conn *c);
+API const char *websocket_accept(struct arena *a, struct str key);
 
 #endif

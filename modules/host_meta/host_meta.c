@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * XEP-0156: tells browsers where to connect, in XML and in JSON. The address
+ * is that by which the question came, unless the configuration has another.
+ */
+#include "core/module.h"
+
+#define REL "urn:xmpp:alt-connections:websocket"
+
+struct host_meta_options {
+	struct str websocket_url;
+};
+
+/* Were we, or the proxy before us, asked by TLS? */
+static bool
+is_secure(const struct http_req *r)
+{
+	return http_is_tls(r) ||
+	       (addr_is_loopback(http_peer(r)) &&
+		   str_eq_nocase(
+		       http_head(r, "x-forwarded-proto"), STR("https")));
+}
+
+/* A name and perhaps a port, and nothing that could mean more. */
+static bool
+is_authority(struct str s)
+{
+	for (size_t i = 0; i < s.n; i++) {
+		char c = s.p[i];
+
+		if (!(c >= 'a' && c <= 'z') && !(c >= 'A' && c <= 'Z') &&
+		    !(c >= '0' && c <= '9') && strchr("-.:[]", c) == NULL)
+			return false;
+	}
+	return s.n > 0;
+}
+
+/* None when there is nothing to be told. */
+static struct str
+websocket_url(const struct http_req *r)
+{
+	const struct host_meta_options *o =
+	    (const struct host_meta_options *)mod_options(http_mod(r));
+	struct str at = http_head(r, "host");
+
+	if (o->websocket_url.n > 0)
+		return o->websocket_url;
+	if (mod_find(http_host(r), "websocket") == NULL || !is_authority(at))
+		return STR_NONE;
+	return str_printf(http_arena(r), "%s://" STR_FMT "/ws",
+	    is_secure(r) ? "wss" : "ws", STR_ARG(at));
+}
+
+static void
+on_xml(struct http_req *r)
+{
+	struct str url = websocket_url(r);
+	struct buf out = { 0 };
+
+	buf_add_str(&out,
+	    STR("<?xml version='1.0' encoding='utf-8'?>\n"
+		"<XRD xmlns='http://docs.oasis-open.org/ns/xri/xrd-1.0'>\n"));
+	if (!str_is_none(url)) {
+		buf_add_str(&out, STR("  <Link rel='" REL "' href='"));
+		xml_escape(&out, url);
+		buf_add_str(&out, STR("'/>\n"));
+	}
+	buf_add_str(&out, STR("</XRD>\n"));
+	http_header(r, "access-control-allow-origin", "*");
+	http_answer(r, 200, "application/xrd+xml", buf_str(&out));
+	buf_fini(&out);
+}
+
+static int
+add_text(const char *p, size_t n, void *ctx)
+{
+	buf_add((struct buf *)ctx, p, n);
+	return 0;
+}
+
+static void
+on_json(struct http_req *r)
+{
+	struct str url = websocket_url(r);
+	json_t *links = json_array(), *all;
+	struct buf out = { 0 };
+
+	if (!str_is_none(url))
+		json_array_append_new(links,
+		    json_pack("{s:s, s:s%}", "rel", REL, "href", url.p, url.n));
+	all = json_pack("{s:o}", "links", links);
+	json_dump_callback(all, add_text, &out, JSON_COMPACT);
+	http_header(r, "access-control-allow-origin", "*");
+	http_answer(r, 200, "application/json", buf_str(&out));
+	buf_fini(&out);
+	json_decref(all);
+}
+
+static const struct option options[] = {
+	OPT_TEXT("websocket_url", struct host_meta_options, websocket_url, "",
+	    1000,
+	    "where browsers connect, such as wss://example.org/ws; by default "
+	    "where they ask"),
+	OPTIONS_END,
+};
+
+static const struct http_route http[] = {
+	{ .method = "GET", .path = "/.well-known/host-meta", .fn = on_xml },
+	{ .method = "GET",
+	    .path = "/.well-known/host-meta.json",
+	    .fn = on_json },
+	HTTP_ROUTES_END,
+};
+
+MODULE(host_meta) = {
+	.summary = "tell browsers where to connect",
+	.options_size = sizeof(struct host_meta_options),
+	.options = options,
+	.http = http,
+};
