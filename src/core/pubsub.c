@@ -172,6 +172,7 @@ op_end(struct op *op)
 	struct stanza *iq = op->iq;
 	struct pubsub *ps = op->ps;
 
+	notices_drop(&op->notices);
 	if (op->gone != NULL)
 		node_free(op->gone);
 	if (ps->acct != NULL)
@@ -235,6 +236,7 @@ on_committed(void *ctx, int err)
 		    EL_NONE);
 		return;
 	}
+	notices_send(&op->notices);
 	node = node_find(op->ps, op->node_name);
 	op->fn(op, node);
 }
@@ -388,6 +390,7 @@ pubsub_iq(struct pubsub *ps, struct stanza *iq)
 
 	op->ps = pubsub_ref(ps);
 	op->iq = iq;
+	list_init(&op->notices);
 	if (ps->acct != NULL)
 		account_pin(ps->acct);
 	if (ps->is_loaded) {

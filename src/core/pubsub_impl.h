@@ -91,8 +91,10 @@ struct op {
 	struct elem *action; /* the child that says what to do */
 	struct str node_name;
 	void (*fn)(struct op *op, struct node *node);
-	void *data;	   /* of the operation */
-	struct node *gone; /* taken out, to be freed at the end */
+	void *data;			/* of the operation */
+	struct node *gone;		/* taken out, to be freed at the end */
+	struct list notices;		/* stanzas, sent when it is committed */
+	enum qname condition, specific; /* why it failed half-way */
 };
 
 /* ---- pubsub.c: life, requests ------------------------------------------ */
@@ -220,9 +222,12 @@ void notify_retract(struct node *node, struct str id);
 void notify_last_all(struct pubsub *ps, const struct jid *to);
 /* The last item of a node to its new subscriber. */
 void notify_last(struct node *node, const struct jid *to);
-/* The subscription's state has changed. */
-void notify_subscription(struct node *node, const struct jid *who,
-    struct str subid, const char *state);
+/* The subscription's state has changed: a notice for later. */
+void notify_subscription(struct list *notices, struct node *node,
+    const struct jid *who, struct str subid, const char *state);
+/* Now, or never. */
+void notices_send(struct list *notices);
+void notices_drop(struct list *notices);
 
 /* ---- pubsub_caps.c ----------------------------------------------------- */
 

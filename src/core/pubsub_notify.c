@@ -146,8 +146,8 @@ notify_retract(struct node *node, struct str id)
 }
 
 void
-notify_subscription(struct node *node, const struct jid *who, struct str subid,
-    const char *state)
+notify_subscription(struct list *notices, struct node *node,
+    const struct jid *who, struct str subid, const char *state)
 {
 	struct elem *event, *e;
 	struct stanza *notice = notice_new(node, &event);
@@ -157,7 +157,30 @@ notify_subscription(struct node *node, const struct jid *who, struct str subid,
 	elem_set_copy(e, AT_JID, who->full);
 	elem_set_copy(e, AT_SUBID, subid);
 	elem_set(e, AT_SUBSCRIPTION, str_c(state));
-	notice_send_to(node, notice, who);
+	stanza_set_to(notice, who);
+	list_add(notices, &notice->node);
+}
+
+void
+notices_send(struct list *notices)
+{
+	struct stanza *notice;
+
+	while ((notice = LIST_FIRST(notices, struct stanza, node)) != NULL) {
+		list_del(&notice->node);
+		router_send(notice);
+	}
+}
+
+void
+notices_drop(struct list *notices)
+{
+	struct stanza *notice;
+
+	while ((notice = LIST_FIRST(notices, struct stanza, node)) != NULL) {
+		list_del(&notice->node);
+		stanza_free(&notice);
+	}
 }
 
 /* ---- the last item ----------------------------------------------------- */

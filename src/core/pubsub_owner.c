@@ -137,7 +137,7 @@ on_configured(struct op *op, struct node *node)
 
 /* Subscribers that may not read any more lose their subscription (8.2.5). */
 static void
-drop_subscribers(struct node *node)
+drop_subscribers(struct op *op, struct node *node)
 {
 	struct subscription *sub;
 	enum qname condition, specific;
@@ -147,7 +147,8 @@ drop_subscribers(struct node *node)
 		if (sub->is_pending ||
 		    node_may_read(node, &sub->jid, &condition, &specific))
 			continue;
-		notify_subscription(node, &sub->jid, sub->subid, "none");
+		notify_subscription(
+		    &op->notices, node, &sub->jid, sub->subid, "none");
 		node_unsubscribe(node, sub);
 	}
 }
@@ -182,7 +183,7 @@ do_configure(struct op *op, struct node *node)
 	    node->by_id.count > pubsub_config_items(&config, &op->ps->bounds) &&
 	    (item = LIST_FIRST(&node->items, struct item, node)) != NULL)
 		item_drop(w, node, item);
-	drop_subscribers(node);
+	drop_subscribers(op, node);
 	node_put(w, node);
 	op_commit(op, &w, on_configured);
 }
@@ -295,6 +296,20 @@ on_managed(struct op *op, struct node *node)
 	op_reply(op);
 }
 
+static void
+on_failed(struct op *op, struct node *node)
+{
+	op_refuse(op, op->condition, op->specific);
+}
+
+static bool
+fail(struct op *op, enum qname condition, enum qname specific)
+{
+	op->condition = condition;
+	op->specific = specific;
+	return false;
+}
+
 /* What was changed before the first that was refused stays changed. */
 static void
 store_managed(struct op *op, struct node *node, bool is_fine)
@@ -302,10 +317,7 @@ store_managed(struct op *op, struct node *node, bool is_fine)
 	struct store_write *w = store_write_new(node->ps->jid.bare);
 
 	node_put(w, node);
-	if (is_fine)
-		op_commit(op, &w, on_managed);
-	else
-		store_commit(&w, NULL, NULL);
+	op_commit(op, &w, is_fine ? on_managed : on_failed);
 }
 
 /* Puts back what an affiliation was, if the last owner would go. */
@@ -319,14 +331,11 @@ set_one(struct op *op, struct node *node, const struct elem *e)
 	aff_of(elem_attr(e, AT_AFFILIATION), &aff);
 	if (op->ps->acct != NULL && str_eq(bare, op->ps->jid.bare))
 		return true;
-	if (node_set_aff(node, bare, aff) < 0) {
-		op_refuse(op, EL_RESOURCE_CONSTRAINT, EL_NONE);
-		return false;
-	}
+	if (node_set_aff(node, bare, aff) < 0)
+		return fail(op, EL_RESOURCE_CONSTRAINT, EL_NONE);
 	if (op->ps->acct == NULL && owners(node) == 0) {
 		node_set_aff(node, bare, old);
-		op_refuse(op, EL_NOT_ACCEPTABLE, EL_NONE);
-		return false;
+		return fail(op, EL_NOT_ACCEPTABLE, EL_NONE);
 	}
 	return true;
 }
@@ -347,7 +356,7 @@ do_set_owner_affiliations(struct op *op, struct node *node)
 		is_fine = set_one(op, node, e);
 		e = elem_next(e, EL_OWNER_AFFILIATION);
 	}
-	drop_subscribers(node);
+	drop_subscribers(op, node);
 	store_managed(op, node, is_fine);
 }
 
@@ -402,17 +411,16 @@ set_subscription(struct op *op, struct node *node, const struct elem *e)
 	if (str_is(state, "none")) {
 		if (sub == NULL)
 			return true;
-		notify_subscription(node, &sub->jid, sub->subid, "none");
+		notify_subscription(
+		    &op->notices, node, &sub->jid, sub->subid, "none");
 		node_unsubscribe(node, sub);
 		return true;
 	}
 	sub = node_subscribe(node, &jid, str_is(state, "pending"));
-	if (sub == NULL) {
-		op_refuse(
+	if (sub == NULL)
+		return fail(
 		    op, EL_RESOURCE_CONSTRAINT, EL_PE_TOO_MANY_SUBSCRIPTIONS);
-		return false;
-	}
-	notify_subscription(node, &sub->jid, sub->subid,
+	notify_subscription(&op->notices, node, &sub->jid, sub->subid,
 	    sub->is_pending ? "pending" : "subscribed");
 	return true;
 }

@@ -377,15 +377,35 @@ do_get_affiliations(struct op *op, struct node *node)
 
 /* ---- the owner's word -------------------------------------------------- */
 
+struct decision {
+	struct pubsub *ps;
+	struct stanza *msg; /* in whose arena this is */
+	struct list notices;
+	struct jid who;
+	struct str node;
+};
+
 static void
 on_decided(void *ctx, int err)
 {
-	struct stanza *msg = ctx;
+	struct decision *d = ctx;
+	struct stanza *msg = d->msg;
+	struct pubsub *ps = d->ps;
+	struct node *node = node_find(ps, d->node);
 
-	if (err < 0)
+	if (err < 0) {
+		notices_drop(&d->notices);
 		stanza_refuse(msg, EL_INTERNAL_SERVER_ERROR);
-	else
-		stanza_free(&msg);
+		pubsub_unref(&ps);
+		return;
+	}
+	notices_send(&d->notices);
+	if (node != NULL && !ps->is_dead &&
+	    node_subscription(node, &d->who) != NULL &&
+	    node->config.send_last != SEND_NEVER)
+		notify_last(node, &d->who);
+	stanza_free(&msg);
+	pubsub_unref(&ps);
 }
 
 static void
@@ -393,16 +413,20 @@ decide(struct node *node, struct stanza *msg, struct subscription *sub,
     bool is_allowed)
 {
 	struct store_write *w = store_write_new(node->ps->jid.bare);
+	struct decision *d = arena_new_of(msg->arena, struct decision);
 
+	d->ps = pubsub_ref(node->ps);
+	d->msg = msg;
+	d->who = jid_dup(msg->arena, &sub->jid);
+	d->node = str_dup(msg->arena, node->name);
+	list_init(&d->notices);
 	sub->is_pending = false;
-	notify_subscription(
-	    node, &sub->jid, sub->subid, is_allowed ? "subscribed" : "none");
-	if (is_allowed && node->config.send_last != SEND_NEVER)
-		notify_last(node, &sub->jid);
+	notify_subscription(&d->notices, node, &d->who, sub->subid,
+	    is_allowed ? "subscribed" : "none");
 	if (!is_allowed)
 		node_unsubscribe(node, sub);
 	node_put(w, node);
-	store_commit(&w, on_decided, msg);
+	store_commit(&w, on_decided, d);
 }
 
 bool
