@@ -102,7 +102,7 @@ settings(sqlite3 *h, bool is_writer)
 
 	sqlite3_extended_result_codes(h, 1);
 	sqlite3_busy_timeout(h, BUSY_MS);
-	rc = pragma(h, "PRAGMA cache_size=-512; PRAGMA mmap_size=0;"
+	rc = pragma(h, "PRAGMA cache_size=-256; PRAGMA mmap_size=0;"
 		       "PRAGMA temp_store=MEMORY");
 	if (rc == SQLITE_OK && is_writer)
 		rc = pragma(h, "PRAGMA cache_size=-2048;"
