@@ -109,7 +109,7 @@ class Server:
 
     # The same for all.
 
-    def start(self, with_accounts=True):
+    def start(self, with_accounts=True, preexec=None):
         self.folder = tempfile.mkdtemp(prefix=self.name + "-",
                                        dir=self.scratch)
         if with_accounts:
@@ -120,7 +120,8 @@ class Server:
             began = time.monotonic()
             self.process = subprocess.Popen(
                 argv, stdin=subprocess.DEVNULL, stdout=out, stderr=out,
-                cwd=self.folder, env={**os.environ, **env})
+                cwd=self.folder, env={**os.environ, **env},
+                preexec_fn=preexec)
         while not is_listening(self.port):
             if self.process.poll() is not None or \
                     time.monotonic() > began + 60:
