@@ -94,8 +94,10 @@ static void
 reader_run(struct db *db, struct list *taken)
 {
 	struct store_req *req;
+	struct list answers;
 	int err = db_run(db, db_prepare(db, "BEGIN"));
 
+	list_init(&answers);
 	LIST_EACH(req, taken, struct store_req, node)
 	{
 		list_del(&req->node);
@@ -103,10 +105,16 @@ reader_run(struct db *db, struct list *taken)
 			req_read(db, req);
 		else
 			req->err = err;
-		store_answer(req);
+		list_add(&answers, &req->node);
 	}
 	if (err == 0)
 		db_run(db, db_prepare(db, "COMMIT"));
+	/* All at once: the loop that asked wakes up once. */
+	LIST_EACH(req, &answers, struct store_req, node)
+	{
+		list_del(&req->node);
+		store_answer(req);
+	}
 }
 
 /* Without a connection, everything fails; the next time it tries again. */
