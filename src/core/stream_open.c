@@ -28,7 +28,9 @@ is_lang(struct str lang)
 static void
 write_attr(struct buf *out, const char *name, struct str value)
 {
-	buf_printf(out, " %s='", name);
+	buf_add_c(out, ' ');
+	buf_add_str(out, str_c(name));
+	buf_add_str(out, STR("='"));
 	xml_escape(out, value);
 	buf_add_c(out, '\'');
 }

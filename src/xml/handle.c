@@ -126,8 +126,12 @@ on_namespace(void *data, const char *prefix, const char *uri)
 		p->build.content = content_ns(str_c(uri));
 	if (p->is_priming || p->declarations > p->limits->attributes)
 		return;
-	buf_printf(&p->header, prefix != NULL ? " xmlns:%s='" : " xmlns%s='",
-	    prefix != NULL ? prefix : "");
+	buf_add_str(&p->header, STR(" xmlns"));
+	if (prefix != NULL) {
+		buf_add_c(&p->header, ':');
+		buf_add_str(&p->header, str_c(prefix));
+	}
+	buf_add_str(&p->header, STR("='"));
 	escape_uri(&p->header, uri != NULL ? uri : "");
 	buf_add_c(&p->header, '\'');
 }
