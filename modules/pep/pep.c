@@ -168,6 +168,12 @@ on_unavailable(struct mod *m, struct session *s)
 	pubsub_absence(pep_of(m, s->account), &s->jid);
 }
 
+static void
+on_roster(struct mod *m, struct account *acct, const struct roster_item *item)
+{
+	pubsub_roster_changed(pep_of(m, acct), item->jid.bare);
+}
+
 /* ---- the table --------------------------------------------------------- */
 
 #define OPT(type, name, field, ...) \
@@ -199,6 +205,7 @@ static const struct hook hooks[] = {
 	{ HOOK_PRESENCE_BROADCAST, LATE, .presence = on_broadcast },
 	{ HOOK_SESSION_AVAILABLE, LATE, .session = on_available },
 	{ HOOK_SESSION_UNAVAILABLE, NORMAL, .session = on_unavailable },
+	{ HOOK_ROSTER_CHANGED, NORMAL, .roster = on_roster },
 	{ HOOK_DISCO_INFO, NORMAL, .disco = on_info },
 	{ HOOK_DISCO_ITEMS, NORMAL, .disco = on_items },
 	HOOKS_END,

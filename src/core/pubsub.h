@@ -59,5 +59,7 @@ API void pubsub_disco_items(
 API void pubsub_presence(
     struct pubsub *ps, const struct jid *from, const struct elem *presence);
 API void pubsub_absence(struct pubsub *ps, const struct jid *from);
+/* What is between it and a contact has changed. */
+API void pubsub_roster_changed(struct pubsub *ps, struct str bare);
 
 #endif

@@ -324,6 +324,16 @@ may_see(const struct pubsub *ps, const struct jid *from)
 	       hook_presence_allow(ps->acct, from);
 }
 
+/* One who may not see it yet may be allowed to while he is there. */
+static bool
+is_known(const struct pubsub *ps, const struct jid *from)
+{
+	const struct roster_item *item = roster_find(ps->acct, from->bare);
+
+	return jid_eq_bare(from, &ps->jid) ||
+	       (item != NULL && item->sub != ROSTER_NONE);
+}
+
 static void
 note_caps(struct pubsub *ps, const struct jid *from, const struct elem *caps,
     struct str key, bool is_shared)
@@ -332,6 +342,7 @@ note_caps(struct pubsub *ps, const struct jid *from, const struct elem *caps,
 
 	if (c == NULL || str_eq(c->key, key))
 		return;
+	c->is_allowed = may_see(ps, from);
 	contact_forget_caps(c);
 	c->key = str_heap(key);
 	c->caps = is_shared ? cache_find(key) : NULL;
@@ -354,7 +365,7 @@ pubsub_presence(
 	struct buf key = { 0 };
 
 	if (caps == NULL || ver.n == 0 || jid_is_bare(from) ||
-	    node.n + ver.n > PUBSUB_ID_MAX || !may_see(ps, from)) {
+	    node.n + ver.n > PUBSUB_ID_MAX || !is_known(ps, from)) {
 		pubsub_absence(ps, from);
 		return;
 	}
@@ -371,4 +382,20 @@ pubsub_absence(struct pubsub *ps, const struct jid *from)
 
 	if (c != NULL)
 		contact_free(c);
+}
+
+void
+pubsub_roster_changed(struct pubsub *ps, struct str bare)
+{
+	struct contact *c;
+
+	for (size_t i = 0; (c = map_next(&ps->contacts, &i)) != NULL;) {
+		bool was_allowed = c->is_allowed;
+
+		if (!str_eq(c->jid.bare, bare))
+			continue;
+		c->is_allowed = may_see(ps, &c->jid);
+		if (c->is_allowed && !was_allowed)
+			notify_last_all(ps, &c->jid);
+	}
 }

@@ -237,6 +237,7 @@ struct contact {
 	struct jid jid;	     /* view of a heap text */
 	struct str key;	     /* of its capabilities; heap */
 	struct caps *caps;   /* or NULL: not known (yet) */
+	bool is_allowed;     /* to see the account's presence */
 	struct list waiting; /* in an enquiry */
 	struct enquiry *enquiry;
 };
