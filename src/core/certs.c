@@ -118,6 +118,18 @@ certs_apply(struct arena *a, const struct conf *conf, const char **why_r)
 	return 0;
 }
 
+int
+trust_apply(struct arena *a, const struct conf *conf, const char **why_r)
+{
+	struct str file = conf->s2s.ca_file;
+	const char *why = NULL;
+
+	if (tls_trust(a, file.n > 0 ? file.p : NULL, &why) == 0)
+		return 0;
+	*why_r = arena_printf(a, "cannot load 's2s.ca_file': %s", why);
+	return ERR_TLS;
+}
+
 void
 certs_drop(void)
 {

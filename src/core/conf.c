@@ -22,9 +22,12 @@ static const char builtin[] = "hosts: [localhost]\n"
 			      "  - {type: c2s, ip: 127.0.0.1, port: 5222}\n"
 			      "  - {type: c2s, ip: '::1', port: 5222}\n"
 			      "  - {type: http, ip: 127.0.0.1, port: 5280}\n"
-			      "  - {type: http, ip: '::1', port: 5280}\n";
+			      "  - {type: http, ip: '::1', port: 5280}\n"
+			      "  - {type: s2s, ip: 127.0.0.1, port: 5269}\n"
+			      "  - {type: s2s, ip: '::1', port: 5269}\n";
 static const char listen_default[] =
-    "[{type: c2s, ip: '::', port: 5222, starttls: required}]";
+    "[{type: c2s, ip: '::', port: 5222, starttls: required}, "
+    "{type: s2s, ip: '::', port: 5269, starttls: required}]";
 
 static _Thread_local const struct conf *now;
 
@@ -311,6 +314,36 @@ auth_read(struct conf *conf, struct problems *p)
 	}
 }
 
+static void
+dns_read(struct conf *conf, struct problems *p)
+{
+	struct str_list *servers = &conf->dns.servers;
+	struct buf b = { 0 };
+
+	section_read(conf, p, "dns", conf_dns_options, &conf->dns);
+	for (size_t i = 0; i < servers->count; i++) {
+		struct str rest = servers->item[i], ip = rest, port = STR_NONE;
+		struct addr addr;
+		uint64_t n = 53;
+
+		if (addr_parse(ip, 53, &addr) < 0) {
+			ip = str_cut(&rest, ':');
+			port = rest;
+		}
+		if (addr_parse(ip, 53, &addr) < 0 ||
+		    (!str_is_none(port) &&
+			(!str_to_u64(port, &n) || n < 1 || n > 65535)))
+			problem_add(p, nested_line(conf, "dns", "servers", i),
+			    "'" STR_FMT
+			    "' is not an address, such as 127.0.0.1:53",
+			    STR_ARG(servers->item[i]));
+		buf_printf(&b, "%s" STR_FMT, i > 0 ? "," : "",
+		    STR_ARG(servers->item[i]));
+	}
+	conf->dns.servers_text = str_dup_c(conf->arena, buf_str(&b));
+	buf_fini(&b);
+}
+
 /* ---- listeners ---- */
 
 static void
@@ -359,6 +392,11 @@ listen_check(const struct conf *conf, struct problems *p,
 		problem_add(p, map->line,
 		    "'starttls' has no place beside 'type: http'");
 
+	if (l->type == LISTEN_S2S && !l->policy.is_direct_tls &&
+	    l->policy.starttls != STARTTLS_REQUIRED)
+		problem_add(p, map->line,
+		    "'starttls' of a listener for servers can only be "
+		    "'required'");
 	if (l->policy.is_direct_tls && tree_get(map, "starttls") != NULL)
 		problem_add(
 		    p, map->line, "'starttls' has no place beside 'tls: true'");
@@ -427,6 +465,8 @@ listen_read(struct conf *conf, struct problems *p)
 	    conf->arena, (list->count + 1) * sizeof(*conf->listen));
 	for (const struct tree *t = list->first; t != NULL; t = t->next) {
 		listen_item(conf, p, t, &conf->listen[conf->listen_count]);
+		conf->is_federated |=
+		    conf->listen[conf->listen_count].type == LISTEN_S2S;
 		conf->listen_count++;
 	}
 }
@@ -521,6 +561,25 @@ plugins_find(struct conf *conf, struct problems *p)
 		    modules_dir(), err_text(err));
 }
 
+/* What is sent at once must find room. */
+static void
+limits_read(struct conf *conf, struct problems *p)
+{
+	const struct limits_conf *l = &conf->limits;
+	const struct tree *map = tree_get(conf->tree, "limits");
+	const struct tree *at = tree_get(map, "session_queue");
+
+	section_read(conf, p, "limits", conf_limits_options, &conf->limits);
+	if (at == NULL)
+		at = tree_get(map, "stanza_size");
+	if (at != NULL && l->session_queue < l->stanza_size)
+		problem_add(p, at->line,
+		    "'session_queue' of 'limits' is %llu, less than "
+		    "'stanza_size', %llu: the largest stanza must fit in it",
+		    (unsigned long long)l->session_queue,
+		    (unsigned long long)l->stanza_size);
+}
+
 static void
 tree_read(
     struct conf *conf, const struct conf *running, struct problems *problems)
@@ -531,8 +590,9 @@ tree_read(
 	log_read(conf, problems);
 	database_read(conf, problems);
 	auth_read(conf, problems);
-	section_read(
-	    conf, problems, "limits", conf_limits_options, &conf->limits);
+	limits_read(conf, problems);
+	section_read(conf, problems, "s2s", conf_s2s_options, &conf->s2s);
+	dns_read(conf, problems);
 	listen_read(conf, problems);
 	if (running != NULL)
 		running_keep(conf, running);
@@ -593,8 +653,8 @@ builtin_load(
 	err = conf_parse(STR(builtin), running, problems, conf_r);
 	/* A machine need not have IPv6. */
 	if (err == 0)
-		(*conf_r)->listen[1].is_optional =
-		    (*conf_r)->listen[3].is_optional = true;
+		for (size_t i = 1; i < (*conf_r)->listen_count; i += 2)
+			(*conf_r)->listen[i].is_optional = true;
 	return err;
 }
 

@@ -55,6 +55,22 @@ struct auth_conf {
 	uint64_t scram_iterations;
 };
 
+enum s2s_require { S2S_CERTIFICATE, S2S_DIALBACK };
+
+/* Streams with other servers. */
+struct s2s_conf {
+	unsigned require; /* enum s2s_require */
+	struct str ca_file;
+	uint64_t timeout_ms; /* until a stream is up */
+	uint64_t retry_ms;   /* the longest pause after failures */
+	uint64_t idle_ms;
+};
+
+struct dns_conf {
+	struct str_list servers;
+	const char *servers_text; /* with commas between */
+};
+
 /* One module for one host: its options struct, filled by its table. */
 struct module_conf {
 	struct str name;
@@ -89,7 +105,10 @@ struct conf {
 	size_t listen_count;
 	struct auth_conf auth;
 	struct limits_conf limits;
-	const char *user; /* to become when started as root, or NULL */
+	struct s2s_conf s2s;
+	struct dns_conf dns;
+	bool is_federated; /* some listener is for other servers */
+	const char *user;  /* to become when started as root, or NULL */
 
 	struct module_conf *globals; /* modules without a host */
 	size_t global_count;

@@ -87,6 +87,10 @@ sections_dump(struct buf *b, const struct conf *conf)
 	table_dump(b, 1, conf_auth_options, &conf->auth);
 	buf_add_str(b, STR("limits:\n"));
 	table_dump(b, 1, conf_limits_options, &conf->limits);
+	buf_add_str(b, STR("s2s:\n"));
+	table_dump(b, 1, conf_s2s_options, &conf->s2s);
+	buf_add_str(b, STR("dns:\n"));
+	table_dump(b, 1, conf_dns_options, &conf->dns);
 }
 
 static void

@@ -9,7 +9,7 @@ static const char *const levels[] = { "none", "emergency", "alert", "critical",
 /* In the order of enum log_format. */
 static const char *const formats[] = { "text", "json", NULL };
 /* In the order of enum listen_type; those that can be served. */
-static const char *const listen_types[] = { "c2s", "http", NULL };
+static const char *const listen_types[] = { "c2s", "http", "s2s", NULL };
 /* In the order of enum starttls_policy. */
 static const char *const starttls[] = { "required", "optional", "none", NULL };
 
@@ -147,6 +147,33 @@ const struct option conf_limits_options[] = {
 	OPTIONS_END,
 };
 
+/* In the order of enum s2s_require. */
+static const char *const s2s_require[] = { "certificate", "dialback", NULL };
+
+const struct option conf_s2s_options[] = {
+	OPT_CHOICE("require", struct s2s_conf, require, "certificate",
+	    s2s_require,
+	    "how other servers show who they are: by a certificate that we "
+	    "trust, or, if they have none, by dialback, which trusts the DNS"),
+	OPT_TEXT("ca_file", struct s2s_conf, ca_file, "", 1000,
+	    "a PEM file of the authorities that certificates are trusted by; "
+	    "by default those of the system"),
+	OPT_SPAN("timeout", struct s2s_conf, timeout_ms, "30s", SECONDS(1),
+	    HOURS(1), "how long stanzas wait for a stream that is not up yet"),
+	OPT_SPAN("retry", struct s2s_conf, retry_ms, "1m", SECONDS(1), HOURS(1),
+	    "the longest time in which a server that could not be reached is "
+	    "not tried again; it begins with a second, and doubles"),
+	OPT_SPAN("idle", struct s2s_conf, idle_ms, "15m", SECONDS(1), DAYS(7),
+	    "streams that carry nothing for so long are closed"),
+	OPTIONS_END,
+};
+
+const struct option conf_dns_options[] = {
+	OPT_LIST("servers", struct dns_conf, servers, NULL, 10,
+	    "who is asked, as IP or IP:PORT; by default whom the system asks"),
+	OPTIONS_END,
+};
+
 const struct conf_section conf_sections[] = {
 	{ NULL, conf_top_options, NULL },
 	{ "log", conf_log_options, "What is logged, and where." },
@@ -155,8 +182,12 @@ const struct conf_section conf_sections[] = {
 	    "A list of maps: the sockets that are listened on." },
 	{ "auth", conf_auth_options, "Who may log in, and how." },
 	{ "limits", conf_limits_options, "Bounds on what peers may ask for." },
+	{ "s2s", conf_s2s_options,
+	    "Streams with other servers; none without a listener of type "
+	    "s2s." },
+	{ "dns", conf_dns_options, "Whom to ask for other servers." },
 	{ NULL, NULL, NULL },
 };
 
 const char *const conf_section_keys[] = { "log", "database", "listen", "auth",
-	"limits", "modules", "host_config", NULL };
+	"limits", "s2s", "dns", "modules", "host_config", NULL };

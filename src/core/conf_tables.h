@@ -35,6 +35,8 @@ extern const struct option conf_database_options[];
 extern const struct option conf_listen_options[];
 extern const struct option conf_auth_options[];
 extern const struct option conf_limits_options[];
+extern const struct option conf_s2s_options[];
+extern const struct option conf_dns_options[];
 
 /* All of them, for the manual; ended by a row without options. */
 struct conf_section {

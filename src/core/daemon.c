@@ -9,6 +9,9 @@
 #include "core/hooks.h"
 #include "core/iq_impl.h"
 #include "core/mods.h"
+#include "core/router.h"
+#include "core/s2s.h"
+#include "net/tls.h"
 #include "store/backend.h"
 #include "xml/names.h"
 #include "xml/parser.h"
@@ -200,8 +203,11 @@ parts_start(const char **why_r)
 	privilege_raise_files();
 	if (err == 0)
 		err = certs_apply(d.arena, daemon_conf, why_r);
+	if (err == 0)
+		err = trust_apply(d.arena, daemon_conf, why_r);
 	if (err < 0)
 		return err;
+	router_set_remote(s2s_send);
 	loops_new(daemon_conf->workers);
 	err = listeners_open(d.arena, daemon_conf, why_r);
 	if (err == 0)
@@ -409,11 +415,14 @@ static void
 on_stop(void *arg)
 {
 	modules_stop_worker();
+	/* Not before: what sessions and rooms say at their end goes there. */
+	s2s_close_all();
 }
 
 static void
 on_drop(void *arg)
 {
+	s2s_stop();
 	conn_abort_all();
 	iqs_stop();
 	accounts_stop();
@@ -467,6 +476,7 @@ daemon_end(void)
 	commands_fini();
 	reload_settle();
 	certs_drop();
+	tls_trust_drop();
 	hosts_fini();
 	datadir_close();
 	if (__atomic_load_n(&d.end, __ATOMIC_RELAXED) == END_RESTART) {

@@ -46,6 +46,8 @@ void notify_systemd(const char *state);
  */
 int certs_apply(struct arena *a, const struct conf *conf, const char **why_r);
 void certs_drop(void);
+/* By whom other servers' certificates are trusted. */
+int trust_apply(struct arena *a, const struct conf *conf, const char **why_r);
 /* Are there files at all for each pattern? `load`: and can they be used? */
 void certs_check(const struct conf *conf, struct problems *problems, bool load);
 

@@ -3,6 +3,7 @@
 #include "core/daemon_impl.h"
 
 #include "base/err.h"
+#include "core/s2s.h"
 #include "core/transport.h"
 
 #include <errno.h>
@@ -128,6 +129,9 @@ listener_start(struct arena *a, const struct listen_conf *l, const char **why_r)
 	if (l->type == LISTEN_HTTP) {
 		config.role = TLS_HTTPS;
 		config.accepted = on_http;
+	} else if (l->type == LISTEN_S2S) {
+		config.role = TLS_S2S;
+		config.accepted = s2s_accept;
 	}
 	err = listener_open(a, &config, &o->listener, &bound, &why);
 

@@ -21,6 +21,10 @@
 	X(STANZA_ERRORS, "stanza_errors_total", "stanzas answered by errors") \
 	X(STREAM_ERRORS, "stream_errors_total", "streams ended by errors") \
 	X(SPOOLED, "spooled_messages_total", "messages kept for later") \
+	X(S2S_IN, "s2s_in_total", "streams that servers opened to us") \
+	X(S2S_OUT, "s2s_out_total", "streams that we opened to servers") \
+	X(S2S_STANZAS_IN, "s2s_received_total", "stanzas from servers") \
+	X(S2S_STANZAS_OUT, "s2s_sent_total", "stanzas sent to servers") \
 	X(REGISTRATIONS, "registrations_total", "accounts made")
 
 enum metric {

@@ -88,6 +88,10 @@ conf_switch(struct arena *a, struct conf *conf, struct buf *notes)
 		    &log_daemon, "certificates stay as they are: %s", why);
 		buf_printf(notes, "certificates stay as they are: %s\n", why);
 	}
+	if (trust_apply(a, conf, &why) < 0) {
+		log_error(&log_daemon, "%s", why);
+		buf_printf(notes, "%s\n", why);
+	}
 	daemon_conf = conf;
 	conf_use(conf);
 	loops_call(on_conf, conf);

@@ -81,6 +81,15 @@ API void conn_set_rate(struct conn *c, uint32_t bytes_per_s);
 API void conn_start_tls(struct conn *c, enum tls_role role);
 
 /*
+ * Starts TLS as a client once what is queued is out. We show the certificate
+ * that we have for `own` (ASCII, as is `server`); anybody's is taken: see
+ * conn_tls_verify(). `is_direct`: no STARTTLS came before, so ALPN tells the
+ * role's protocol.
+ */
+void conn_start_tls_client(struct conn *c, const char *server, struct str own,
+    enum tls_role role, bool is_direct);
+
+/*
  * Takes the connection, with its queues, from the calling thread's loop to
  * another one and calls arrived(ctx) there. Between the call and `arrived` the
  * owner must leave the conn alone; no event is delivered meanwhile. The
@@ -104,6 +113,14 @@ API const char *conn_tls_cipher(const struct conn *c);
 API const char *conn_tls_sni(const struct conn *c);
 API const char *conn_tls_alpn(const struct conn *c);
 
+/*
+ * Is the peer, by its certificate and those whom we trust, the XMPP server of
+ * this domain (DNS-ID, SRV-ID or xmppAddr)? 0; ERR_ABSENT without a
+ * certificate; ERR_DENIED with *why_r, which is static. TLS_S2S only.
+ */
+int conn_tls_verify(
+    const struct conn *c, struct str domain, const char **why_r);
+
 enum tls_binding {
 	TLS_EXPORTER,	      /* RFC 9266, TLS 1.3 (and 1.2 with EMS) */
 	TLS_SERVER_END_POINT, /* RFC 5929 */
@@ -116,6 +133,17 @@ enum tls_binding {
  */
 API int conn_tls_binding(const struct conn *c, enum tls_binding kind,
     struct arena *a, struct str *bytes_r);
+
+/*
+ * Connects. done(ctx, c, err) comes in a later turn: with a fresh conn, which
+ * needs conn_set_owner(), or NULL and why there is none.
+ */
+typedef void conn_done_fn(void *ctx, struct conn *c, int err);
+struct connecting;
+struct connecting *conn_connect(
+    const struct addr *to, uint64_t timeout_ms, conn_done_fn *done, void *ctx);
+/* `done` is not called any more. Not after it has been. */
+void conn_connect_stop(struct connecting **k);
 
 /* For tests and clients inside: a conn over a connected socket. */
 struct conn *conn_new(int fd, const struct addr *peer);

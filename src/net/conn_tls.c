@@ -21,6 +21,7 @@ struct conn_tls {
 	struct buf kept;   /* received, not yet read by OpenSSL */
 	struct buf unsent; /* sealed (or plain before TLS), to be sent first */
 	bool is_secured;   /* the handshake is done */
+	bool has_begun;	   /* as a client: our hello is on its way */
 	bool has_ended;	   /* our close_notify is on its way */
 	bool has_failed;   /* tell it, once it may be told */
 };
@@ -178,12 +179,27 @@ queue_seal(struct conn *c)
 	}
 }
 
+static bool handshake_step(struct conn *c);
+
+/* The client speaks first. */
+static void
+client_begin(struct conn *c)
+{
+	c->tls->has_begun = true;
+	now_set(c, NULL, 0);
+	handshake_step(c);
+	if (!(c->flags & CONN_DEAD))
+		sealed_send(c);
+}
+
 void
 conn_tls_flush(struct conn *c)
 {
 	struct conn_tls *t = c->tls;
 
 	unsent_send(c);
+	if (t->hello.is_client && !t->has_begun)
+		client_begin(c);
 	while (t->is_secured && !t->has_ended && outq_size(&c->out) > 0 &&
 	       !(c->flags & (CONN_FULL | CONN_DEAD))) {
 		queue_seal(c);
@@ -259,6 +275,13 @@ tls_stopped(struct conn *c, int err)
 	}
 }
 
+/* A session that is resumed would lack the chain of the peer's certificate. */
+static bool
+has_tickets(const struct tls_hello *h)
+{
+	return !h->is_client && h->role != TLS_S2S;
+}
+
 /* Answers false when it is not done, or nothing may be delivered now. */
 static bool
 handshake_step(struct conn *c)
@@ -275,7 +298,7 @@ handshake_step(struct conn *c)
 	t->is_secured = true;
 	tls_certs_unref(&t->hello.certs);
 	/* It leaves together with the first bytes that we have to say. */
-	if (SSL_version(t->ssl) >= TLS1_3_VERSION)
+	if (SSL_version(t->ssl) >= TLS1_3_VERSION && has_tickets(&t->hello))
 		SSL_new_session_ticket(t->ssl);
 	sealed_send(c);
 	conn_touched(c);
@@ -404,6 +427,18 @@ queue_to_unsent(struct conn *c)
 	}
 }
 
+static void
+tls_begin(struct conn *c, struct conn_tls *t, const struct tls_cert *cert)
+{
+	t->ssl = SSL_new(cert->ctx);
+	must(t->ssl != NULL);
+	SSL_set_app_data(t->ssl, (char *)&t->hello);
+	ssl_set_bio(t->ssl);
+	c->tls = t;
+	queue_to_unsent(c);
+	conn_touched(c);
+}
+
 void
 conn_tls_start(struct conn *c, enum tls_role role, bool is_direct)
 {
@@ -415,15 +450,43 @@ conn_tls_start(struct conn *c, enum tls_role role, bool is_direct)
 		return;
 	}
 	t = (struct conn_tls *)xzalloc(sizeof(*t));
-	t->hello = (struct tls_hello){ certs, role, is_direct };
-	t->ssl = SSL_new(certs->certs[0]->ctx);
-	must(t->ssl != NULL);
-	SSL_set_app_data(t->ssl, (char *)&t->hello);
+	t->hello = (struct tls_hello){
+		.certs = certs, .role = role, .is_direct = is_direct
+	};
+	tls_begin(c, t, certs->certs[0]);
 	SSL_set_accept_state(t->ssl);
-	ssl_set_bio(t->ssl);
-	c->tls = t;
-	queue_to_unsent(c);
-	conn_touched(c);
+	if (role != TLS_S2S)
+		return;
+	SSL_set_verify(t->ssl, SSL_VERIFY_PEER, NULL);
+	SSL_set_options(t->ssl, SSL_OP_NO_TICKET);
+}
+
+void
+conn_start_tls_client(struct conn *c, const char *server, struct str own,
+    enum tls_role role, bool is_direct)
+{
+	struct tls_certs *certs = tls_installed();
+	const struct tls_cert *cert;
+	unsigned char alpn[64];
+	struct conn_tls *t;
+
+	must(!(c->flags & CONN_MOVING) && c->tls == NULL);
+	if (certs == NULL || (c->flags & (CONN_CLOSING | CONN_DEAD))) {
+		tls_certs_unref(&certs);
+		conn_fail(c, ERR_TLS);
+		return;
+	}
+	cert = tls_certs_find(certs, own);
+	t = (struct conn_tls *)xzalloc(sizeof(*t));
+	t->hello = (struct tls_hello){ .certs = certs,
+		.role = role,
+		.is_direct = is_direct,
+		.is_client = true };
+	tls_begin(c, t, cert != NULL ? cert : certs->certs[0]);
+	SSL_set_connect_state(t->ssl);
+	SSL_set_tlsext_host_name(t->ssl, server);
+	if (is_direct)
+		SSL_set_alpn_protos(t->ssl, alpn, tls_alpn_offer(role, alpn));
 }
 
 void
@@ -479,6 +542,25 @@ conn_tls_alpn(const struct conn *c)
 		return NULL;
 	SSL_get0_alpn_selected(c->tls->ssl, &p, &n);
 	return tls_alpn_name(str_mem(p, n));
+}
+
+int
+conn_tls_verify(const struct conn *c, struct str domain, const char **why_r)
+{
+	SSL *ssl;
+	X509 *leaf;
+	int err;
+
+	if (!conn_is_tls(c))
+		return ERR_ABSENT;
+	ssl = c->tls->ssl;
+	leaf = SSL_get1_peer_certificate(ssl);
+	if (leaf == NULL)
+		return ERR_ABSENT;
+	err = tls_verify(leaf, SSL_get_peer_cert_chain(ssl), domain,
+	    c->tls->hello.is_client, why_r);
+	X509_free(leaf);
+	return err;
 }
 
 /* Channel bindings --------------------------------------------------------- */

@@ -51,3 +51,11 @@ enum tls_role { TLS_C2S, TLS_S2S, TLS_HTTPS, TLS_MUX };
 void tls_install(struct tls_certs *certs);
 
 #endif
+/*
+ * Whom we trust to vouch for other servers: a PEM file of authorities, or
+ * NULL for those of the system. For checks from now on, from any thread; on
+ * failure it stays as it was. Blocking: not on a loop.
+ */
+int tls_trust(struct arena *a, const char *ca_file, const char **why_r);
+void tls_trust_drop(void);
+

@@ -66,6 +66,22 @@ offered_find(const unsigned char *list, unsigned n, const char *protocol)
 	return NULL;
 }
 
+unsigned
+tls_alpn_offer(enum tls_role role, unsigned char wire_r[64])
+{
+	const char *const *ours = protocols[role];
+	unsigned n = 0;
+
+	for (int i = 0; i < PROTOCOLS_MAX && ours[i] != NULL; i++) {
+		size_t len = strlen(ours[i]);
+
+		wire_r[n] = (unsigned char)len;
+		memcpy(wire_r + n + 1, ours[i], len);
+		n += (unsigned)len + 1;
+	}
+	return n;
+}
+
 static int
 on_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_len,
     const unsigned char *in, unsigned in_len, void *arg)
@@ -196,13 +212,23 @@ on_ticket(SSL *ssl, unsigned char name[16], unsigned char *iv,
 	return ret;
 }
 
+/*
+ * Whoever asks for the peer's certificate looks at it later, in peace: see
+ * tls_verify.c.
+ */
+static int
+on_certificate(X509_STORE_CTX *ctx, void *arg)
+{
+	return 1;
+}
+
 /* Contexts ----------------------------------------------------------------- */
 
 SSL_CTX *
 tls_ctx_new(void)
 {
 	static const unsigned char id[] = "rookery";
-	SSL_CTX *ctx = SSL_CTX_new(TLS_server_method());
+	SSL_CTX *ctx = SSL_CTX_new(TLS_method());
 
 	must(ctx != NULL);
 	must(SSL_CTX_set_min_proto_version(ctx, TLS1_2_VERSION) == 1);
@@ -223,6 +249,7 @@ tls_ctx_new(void)
 	SSL_CTX_set_num_tickets(ctx, 0);
 	SSL_CTX_set_tlsext_ticket_key_evp_cb(ctx, on_ticket);
 	SSL_CTX_set_verify(ctx, SSL_VERIFY_NONE, NULL);
+	SSL_CTX_set_cert_verify_callback(ctx, on_certificate, NULL);
 	SSL_CTX_set_tlsext_servername_callback(ctx, on_server_name);
 	SSL_CTX_set_alpn_select_cb(ctx, on_alpn, NULL);
 	return ctx;

@@ -31,6 +31,7 @@ struct tls_hello {
 	struct tls_certs *certs; /* until the handshake is done */
 	enum tls_role role;
 	bool is_direct;
+	bool is_client;
 };
 
 #define TLS_NAME_MAX 256
@@ -61,9 +62,19 @@ bool tls_name(struct str host, char name_r[TLS_NAME_MAX]);
 /* The newest message of OpenSSL's queue, which it empties. */
 const char *tls_why(struct arena *a);
 
+/* tls_verify.c */
+
+/* As conn_tls_verify(). The chain is what came with the leaf. */
+int tls_verify(X509 *leaf, STACK_OF(X509) * chain, struct str domain,
+    bool is_server, const char **why_r);
+/* As tls_verify(), of the names alone. */
+bool tls_cert_is_for(const X509 *leaf, struct str domain);
+
 /* tls_ctx.c */
 
 SSL_CTX *tls_ctx_new(void);
+/* The role's protocols as a client offers them; their length. */
+unsigned tls_alpn_offer(enum tls_role role, unsigned char wire_r[64]);
 /* The ALPN protocol as a constant, or NULL. */
 const char *tls_alpn_name(struct str protocol);
 

@@ -71,7 +71,16 @@ static const struct {
 	    "f.yml:2: 'ip' of 'listen': 'localhost' is not an IP address\n" },
 	{ HOSTS "listen: [{type: http, ip: 127.0.0.1, port: 5280}]\n", "" },
 	{ HOSTS "listen: [{type: ftp, ip: 127.0.0.1, port: 5280}]\n",
-	    "f.yml:2: 'type' of 'listen': 'ftp' is not one of: c2s, http\n" },
+	    "f.yml:2: 'type' of 'listen': 'ftp' is not one of: c2s, http, "
+	    "s2s\n" },
+	{ HOSTS "listen: [{type: s2s, ip: '::1', port: 1, starttls: none}]\n",
+	    "f.yml:2: 'starttls' of a listener for servers can only be "
+	    "'required'\n" },
+	{ HOSTS "listen: []\ndns:\n  servers: ['::1', 127.0.0.1:5353, x:1]\n",
+	    "f.yml:4: 'x:1' is not an address, such as 127.0.0.1:53\n" },
+	{ HOSTS "listen: []\ns2s: {require: hope}\n",
+	    "f.yml:3: 'require' of 's2s': 'hope' is not one of: certificate, "
+	    "dialback\n" },
 	{ HOSTS "listen: [{type: http, port: 5280, starttls: none}]\n",
 	    "f.yml:2: 'starttls' has no place beside 'type: http'\n" },
 	{ HOSTS "listen: [{type: c2s, port: 5222}]\n",
@@ -229,7 +238,11 @@ test_defaults(void **state)
 	assert_string_equal(conf->database.driver, "sqlite");
 	assert_in_range(conf->workers, 1, 128);
 	assert_int_equal(conf->log.level, LOG_LEVEL_INFO);
-	assert_int_equal(conf->listen_count, 4);
+	assert_int_equal(conf->listen_count, 6);
+	assert_int_equal(conf->listen[4].type, LISTEN_S2S);
+	assert_int_equal(addr_port(&conf->listen[4].addr), 5269);
+	assert_true(conf->listen[5].is_optional);
+	assert_int_equal(conf->s2s.require, S2S_CERTIFICATE);
 	for (size_t i = 0; i < 2; i++) {
 		assert_int_equal(conf->listen[i].type, LISTEN_C2S);
 		assert_int_equal(addr_port(&conf->listen[i].addr), 5222);

@@ -1,0 +1,411 @@
+/* SPDX-License-Identifier: MIT */
+/* What outgoing and incoming streams between servers share. */
+#include "core/s2s.h"
+
+#include "core/conf.h"
+#include "core/hooks.h"
+#include "core/host.h"
+#include "core/metrics.h"
+#include "core/s2s_impl.h"
+
+#include <openssl/evp.h>
+#include <openssl/hmac.h>
+
+#define PRE_AUTH_DEPTH 8
+#define PRE_AUTH_ELEMENTS 64
+#define DEPTH 100
+#define ELEMENTS 10000
+#define ATTRIBUTES 100
+
+static _Thread_local struct xml_limits before_auth, after_auth;
+
+/* Input -------------------------------------------------------------------- */
+
+static void
+fail_xml(struct s2s_stream *s, enum xml_error err)
+{
+	static const enum qname conditions[] = {
+		[XML_NOT_WELL_FORMED] = EL_SE_NOT_WELL_FORMED,
+		[XML_BAD_PREFIX] = EL_SE_BAD_NAMESPACE_PREFIX,
+		[XML_RESTRICTED] = EL_SE_RESTRICTED_XML,
+		[XML_TOO_BIG] = EL_SE_POLICY_VIOLATION,
+		[XML_TOO_DEEP] = EL_SE_POLICY_VIOLATION,
+		[XML_BAD_ENCODING] = EL_SE_UNSUPPORTED_ENCODING,
+		[XML_BAD_CONTENT] = EL_SE_BAD_FORMAT,
+	};
+
+	s2s_fail(s, conditions[err],
+	    err == XML_TOO_BIG ? "the stanza is too big" : NULL);
+}
+
+static void
+on_data(void *ctx, const char *p, size_t n)
+{
+	struct s2s_stream *s = (struct s2s_stream *)ctx;
+
+	s->heard = loop_now();
+	while (n > 0 && !s->is_closing) {
+		enum xml_error err;
+
+		/* What follows <starttls/> may have been slipped in. */
+		if (s->is_starting_tls && !conn_is_tls(s->conn)) {
+			s2s_fail(s, EL_SE_POLICY_VIOLATION, "text before TLS");
+			return;
+		}
+		s->is_restarted = false;
+		err = xml_stream_feed(&s->xml, p, n);
+		if (err != XML_FINE && !s->is_closing) {
+			fail_xml(s, err);
+			return;
+		}
+		if (!s->is_restarted)
+			return;
+		p += n - s->xml.unread;
+		n = s->xml.unread;
+	}
+}
+
+static void
+on_secured(void *ctx)
+{
+	struct s2s_stream *s = (struct s2s_stream *)ctx;
+
+	s->is_starting_tls = false;
+	if (!s->is_closing)
+		s->ops->secured(s);
+}
+
+static void
+on_closed(void *ctx, int err)
+{
+	struct s2s_stream *s = (struct s2s_stream *)ctx;
+
+	s->conn = NULL;
+	s->is_closing = true;
+	s->ops->gone(s, err);
+}
+
+static const struct conn_events conn_events = {
+	.data = on_data,
+	.secured = on_secured,
+	.closed = on_closed,
+};
+
+static void
+on_open(void *ctx, struct elem *root)
+{
+	struct s2s_stream *s = (struct s2s_stream *)ctx;
+
+	if (!s->is_closing)
+		s->ops->open(s, root);
+}
+
+static void
+on_stanza(void *ctx, struct elem *e)
+{
+	struct s2s_stream *s = (struct s2s_stream *)ctx;
+	struct arena *a = elem_arena(e);
+
+	if (!s->is_closing && elem_name(e) != EL_STREAM_ERROR) {
+		s->ops->element(s, e);
+		return;
+	}
+	if (!s->is_closing) {
+		log_info(&s->log, "the other server fails the stream: " STR_FMT,
+		    STR_ARG(elem_local(elem_child_in(e, NS_STREAM_ERROR))));
+		s2s_fail(s, EL_NONE, NULL);
+	}
+	arena_free(&a);
+}
+
+static void
+on_close(void *ctx)
+{
+	s2s_fail((struct s2s_stream *)ctx, EL_NONE, NULL);
+}
+
+static const struct xml_events xml_events = {
+	.open = on_open,
+	.stanza = on_stanza,
+	.close = on_close,
+};
+
+/* Life --------------------------------------------------------------------- */
+
+static void
+limits_set(void)
+{
+	const struct limits_conf *conf = &conf_now()->limits;
+
+	before_auth = (struct xml_limits){
+		.bytes = (uint32_t)conf->pre_auth_stanza_size,
+		.depth = PRE_AUTH_DEPTH,
+		.elements = PRE_AUTH_ELEMENTS,
+		.attributes = ATTRIBUTES,
+	};
+	after_auth = (struct xml_limits){
+		.bytes = (uint32_t)conf->stanza_size,
+		.depth = DEPTH,
+		.elements = ELEMENTS,
+		.attributes = ATTRIBUTES,
+	};
+}
+
+void
+s2s_stream_init(struct s2s_stream *s, struct conn *c, const struct s2s_ops *ops)
+{
+	limits_set();
+	s->ops = ops;
+	s->conn = c;
+	s->heard = loop_now();
+	s->has_header = s->is_closing = s->is_up = false;
+	s->is_restarted = s->is_starting_tls = false;
+	xml_stream_init(&s->xml, &xml_events, s, &before_auth);
+	addr_ip(conn_peer(c), s->ip);
+	s->log.source = "s2s";
+	log_field(&s->log, "ip", str_c(s->ip));
+	conn_set_owner(c, &conn_events, s);
+	conn_set_rate(c, (uint32_t)conf_now()->limits.s2s_rate);
+}
+
+void
+s2s_stream_fini(struct s2s_stream *s)
+{
+	timer_stop(&s->timer);
+	list_del(&s->node);
+	xml_stream_fini(&s->xml);
+	str_free(&s->local);
+	str_free(&s->remote);
+}
+
+static void
+name_set(struct str *to, struct str name)
+{
+	if (str_eq(*to, name))
+		return;
+	str_free(to);
+	*to = str_is_none(name) ? STR_NONE : str_heap(name);
+}
+
+void
+s2s_stream_name(struct s2s_stream *s, struct str local, struct str remote)
+{
+	name_set(&s->local, local);
+	name_set(&s->remote, remote);
+	log_field(&s->log, "local", s->local);
+	log_field(&s->log, "remote", s->remote);
+}
+
+void
+s2s_stream_up(struct s2s_stream *s)
+{
+	s->is_up = true;
+	s->xml.limits = &after_auth;
+}
+
+void
+s2s_stream_restart(struct s2s_stream *s)
+{
+	s->is_restarted = true;
+	s->has_header = false;
+	xml_stream_restart(&s->xml);
+}
+
+/* Output ------------------------------------------------------------------- */
+
+static void
+write_attr(struct buf *out, const char *name, struct str value)
+{
+	if (str_is_none(value))
+		return;
+	buf_printf(out, " %s='", name);
+	xml_escape(out, value);
+	buf_add_c(out, '\'');
+}
+
+void
+s2s_send_header(struct s2s_stream *s, bool has_id)
+{
+	struct buf *out = conn_out(s->conn);
+
+	buf_add_str(out,
+	    STR("<?xml version='1.0'?><stream:stream xmlns='jabber:server' "
+		"xmlns:stream='http://etherx.jabber.org/streams' "
+		"xmlns:db='jabber:server:dialback'"));
+	write_attr(out, "from", s->local);
+	write_attr(out, "to", s->remote);
+	if (has_id)
+		write_attr(out, "id", str_c(s->id));
+	buf_add_str(out, STR(" version='1.0' xml:lang='en'>"));
+	conn_touched(s->conn);
+	s->has_header = true;
+}
+
+void
+s2s_send_elem(struct s2s_stream *s, const struct elem *e)
+{
+	if (s->is_closing)
+		return;
+	xml_write(conn_out(s->conn), e, XML_IN_STREAM);
+	conn_touched(s->conn);
+}
+
+/* With the prefix of the header, which some old servers insist on. */
+void
+s2s_send_dialback(struct s2s_stream *s, enum qname name, struct str from,
+    struct str to, struct str id, struct str type, struct str key)
+{
+	const char *local = name == EL_DB_RESULT ? "result" : "verify";
+	struct buf *out;
+
+	if (s->is_closing)
+		return;
+	out = conn_out(s->conn);
+	buf_printf(out, "<db:%s", local);
+	write_attr(out, "from", from);
+	write_attr(out, "to", to);
+	write_attr(out, "id", id);
+	write_attr(out, "type", type);
+	if (str_is_none(key)) {
+		buf_add_str(out, STR("/>"));
+	} else {
+		buf_add_c(out, '>');
+		xml_escape(out, key);
+		buf_printf(out, "</db:%s>", local);
+	}
+	conn_touched(s->conn);
+}
+
+static void
+write_error(struct buf *out, enum qname condition, const char *text)
+{
+	static const struct str ns =
+	    STR_INIT(" xmlns='urn:ietf:params:xml:ns:xmpp-streams'");
+
+	buf_add_str(out, STR("<stream:error><"));
+	buf_add_str(out, names_elem_local(condition));
+	buf_add_str(out, ns);
+	buf_add_str(out, STR("/>"));
+	if (text != NULL) {
+		buf_add_str(out, STR("<text"));
+		buf_add_str(out, ns);
+		buf_add_str(out, STR(" xml:lang='en'>"));
+		xml_escape(out, str_c(text));
+		buf_add_str(out, STR("</text>"));
+	}
+	buf_add_str(out, STR("</stream:error>"));
+}
+
+void
+s2s_fail(struct s2s_stream *s, enum qname condition, const char *text)
+{
+	struct conn *c = s->conn;
+
+	if (s->is_closing || c == NULL)
+		return;
+	s->is_closing = true;
+	timer_stop(&s->timer);
+	xml_stream_stop(&s->xml);
+	if (condition != EL_NONE) {
+		log_info(&s->log, "stream error: " STR_FMT "%s%s",
+		    STR_ARG(names_elem_local(condition)),
+		    text != NULL ? ": " : "", text != NULL ? text : "");
+		metric_add(METRIC_STREAM_ERRORS, 1);
+	}
+	if (s->has_header) {
+		if (condition != EL_NONE)
+			write_error(conn_out(c), condition, text);
+		buf_add_str(conn_out(c), STR("</stream:stream>"));
+		conn_touched(c);
+	}
+	conn_close(c);
+}
+
+/* What is asked of names -------------------------------------------------- */
+
+static bool
+is_version_1(struct str version)
+{
+	struct str rest = version, major = str_cut(&rest, '.');
+	uint64_t n, minor;
+
+	return str_to_u64(major, &n) && str_to_u64(rest, &minor) && n >= 1;
+}
+
+enum qname
+s2s_check_header(const struct elem *root)
+{
+	if (elem_ns(root) != NS_STREAM)
+		return EL_SE_INVALID_NAMESPACE;
+	if (elem_name(root) != EL_STREAM)
+		return EL_SE_BAD_FORMAT;
+	if (!str_eq(
+		elem_attr_named(root, STR("xmlns")), names_ns_uri(NS_SERVER)))
+		return EL_SE_INVALID_NAMESPACE;
+	if (!is_version_1(elem_attr(root, AT_VERSION)))
+		return EL_SE_UNSUPPORTED_VERSION;
+	return EL_NONE;
+}
+
+bool
+s2s_is_ours(struct str domain)
+{
+	return host_find(domain) != NULL || service_find(domain) != NULL;
+}
+
+/* Keys --------------------------------------------------------------------- */
+
+struct str
+s2s_secret(void)
+{
+	const struct host *h = host_at(0);
+
+	return str_mem(h->secret, sizeof(h->secret));
+}
+
+struct str
+s2s_key(struct arena *a, struct str secret, struct str receiving,
+    struct str originating, struct str id)
+{
+	unsigned char digest[32], mac[32];
+	unsigned n = sizeof(mac);
+	struct str key, text;
+
+	must(EVP_Digest(secret.p, secret.n, digest, NULL, EVP_sha256(), NULL) ==
+	     1);
+	key = str_hex(a, str_mem(digest, sizeof(digest)));
+	text = str_printf(a, STR_FMT " " STR_FMT " " STR_FMT,
+	    STR_ARG(receiving), STR_ARG(originating), STR_ARG(id));
+	must(HMAC(EVP_sha256(), key.p, (int)key.n,
+		 (const unsigned char *)text.p, text.n, mac, &n) != NULL);
+	return str_hex(a, str_mem(mac, n));
+}
+
+/* All of a loop ------------------------------------------------------------ */
+
+size_t
+s2s_count_in(void)
+{
+	return ins_up();
+}
+
+size_t
+s2s_count_out(void)
+{
+	return outs_up();
+}
+
+void
+s2s_close_all(void)
+{
+	ins_close_all();
+	outs_close_all();
+}
+
+void
+s2s_stop(void)
+{
+	links_stop();
+	dns_thread_done();
+	dials_stop();
+}
