@@ -11,6 +11,8 @@
 #include "core/s2s_impl.h"
 
 #define DOMAINS_MAX 50
+/* Of one stream at a time: each costs a connection of ours. */
+#define VERIFICATIONS_MAX 10
 #define ID_BYTES 16
 
 struct s2s_in {
@@ -227,7 +229,7 @@ on_auth(struct s2s_in *in, struct elem *e)
 	struct str domain;
 	struct arena *a;
 
-	if (!conn_is_tls(s->conn) || in->domain_count > 0) {
+	if (!conn_is_tls(s->conn) || in->domain_count + in->pins > 0) {
 		s2s_fail(s, EL_SE_NOT_AUTHORIZED, NULL);
 		return;
 	}
@@ -328,7 +330,8 @@ on_result(struct s2s_in *in, struct elem *e)
 		s2s_fail(s, EL_SE_INVALID_FROM, NULL);
 		return;
 	}
-	if (in->domain_count + in->pins >= DOMAINS_MAX) {
+	if (in->pins == VERIFICATIONS_MAX ||
+	    in->domain_count + in->pins >= DOMAINS_MAX) {
 		s2s_fail(s, EL_SE_POLICY_VIOLATION, "too many domains");
 		return;
 	}
