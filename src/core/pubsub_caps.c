@@ -164,6 +164,21 @@ contact_leave(struct contact *c)
 	ask(enquiry);
 }
 
+/* The key need not be kept twice. */
+static void
+contact_know(struct contact *c, struct caps *caps)
+{
+	caps->refs++;
+	c->caps = caps;
+	str_free(&c->key);
+}
+
+static struct str
+contact_key(const struct contact *c)
+{
+	return c->caps != NULL ? c->caps->key : c->key;
+}
+
 static void
 settle(struct enquiry *enquiry, struct caps *caps)
 {
@@ -173,8 +188,7 @@ settle(struct enquiry *enquiry, struct caps *caps)
 	       NULL) {
 		list_del(&c->waiting);
 		c->enquiry = NULL;
-		c->caps = caps;
-		caps->refs++;
+		contact_know(c, caps);
 		notify_last_all(c->ps, &c->jid);
 	}
 	enquiry_free(enquiry);
@@ -209,9 +223,8 @@ on_answer(void *ctx, struct stanza *answer)
 	} else {
 		list_del(&c->waiting);
 		c->enquiry = NULL;
-		c->caps = caps;
 		if (caps != NULL) {
-			caps->refs++;
+			contact_know(c, caps);
 			notify_last_all(c->ps, &c->jid);
 		}
 		ask(enquiry);
@@ -339,18 +352,19 @@ note_caps(struct pubsub *ps, const struct jid *from, const struct elem *caps,
     struct str key, bool is_shared)
 {
 	struct contact *c = contact_get(ps, from);
+	struct caps *known;
 
-	if (c == NULL || str_eq(c->key, key))
+	if (c == NULL || str_eq(contact_key(c), key))
 		return;
 	c->is_allowed = may_see(ps, from);
 	contact_forget_caps(c);
-	c->key = str_heap(key);
-	c->caps = is_shared ? cache_find(key) : NULL;
-	if (c->caps == NULL) {
+	known = is_shared ? cache_find(key) : NULL;
+	if (known == NULL) {
+		c->key = str_heap(key);
 		enquire(c, caps, is_shared);
 		return;
 	}
-	c->caps->refs++;
+	contact_know(c, known);
 	notify_last_all(ps, &c->jid);
 }
 

@@ -235,7 +235,7 @@ void notices_drop(struct list *notices);
 struct contact {
 	struct pubsub *ps;
 	struct jid jid;	     /* view of a heap text */
-	struct str key;	     /* of its capabilities; heap */
+	struct str key;	     /* heap; of capabilities not known yet */
 	struct caps *caps;   /* or NULL: not known (yet) */
 	bool is_allowed;     /* to see the account's presence */
 	struct list waiting; /* in an enquiry */
