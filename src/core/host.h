@@ -25,6 +25,13 @@ void hosts_fini(void);
 API struct host *host_find(struct str name);
 API size_t host_count(void);
 API struct host *host_at(size_t index);
+/* DATA_DIR/KIND/HOST: where files of it may be kept. */
+API const char *host_folder(
+    struct arena *a, const struct host *host, const char *kind);
+/* "https://HOST:PORT", by the first HTTP listener with TLS, or without; none
+ * when there is neither. */
+API struct str host_url(struct arena *a, const struct host *host);
+
 /* Administrators by configuration: all of them; is this bare JID one? */
 API size_t host_admins(const struct str **jids_r);
 API bool host_is_admin(const struct jid *bare);

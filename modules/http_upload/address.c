@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Addresses of slots. That to put is signed with a secret of the host, over
+ * all that was asked for: token, name, size, type, owner and time.
+ */
+#include "modules/http_upload/upload.h"
+
+#include <openssl/evp.h>
+#include <openssl/hmac.h>
+
+#define MAC_BYTES 32
+
+struct str
+url_escape(struct arena *a, struct str text)
+{
+	static const char digits[] = "0123456789ABCDEF";
+	char *out = arena_bytes(a, 3 * text.n + 1);
+	size_t n = 0;
+
+	for (size_t i = 0; i < text.n; i++) {
+		unsigned char c = (unsigned char)text.p[i];
+
+		if ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
+		    (c >= '0' && c <= '9') ||
+		    (c != 0 && strchr("-._~", c) != NULL)) {
+			out[n++] = (char)c;
+			continue;
+		}
+		out[n++] = '%';
+		out[n++] = digits[c >> 4];
+		out[n++] = digits[c & 15];
+	}
+	out[n] = '\0';
+	return str_mem(out, n);
+}
+
+static bool
+is_type_char(char c)
+{
+	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
+	       (c >= '0' && c <= '9') ||
+	       (c != '\0' && strchr("!#$&^_.+-/;= \"", c) != NULL);
+}
+
+bool
+type_is_fine(struct str type)
+{
+	size_t slash = str_find(type, '/');
+
+	if (type.n > TYPE_MAX_BYTES || slash == 0 || slash + 1 >= type.n)
+		return false;
+	for (size_t i = 0; i < type.n; i++)
+		if (!is_type_char(type.p[i]))
+			return false;
+	return true;
+}
+
+struct str
+upload_base(struct arena *a, struct mod *m)
+{
+	const struct upload_options *o = mod_options(m);
+	struct str base = o->url.n > 0 ? o->url : host_url(a, mod_host(m));
+
+	while (base.n > 0 && base.p[base.n - 1] == '/')
+		base.n--;
+	return base;
+}
+
+struct str
+slot_get_url(struct arena *a, struct mod *m, const struct slot *s)
+{
+	return str_printf(a, STR_FMT "/upload/" STR_FMT "/" STR_FMT,
+	    STR_ARG(upload_base(a, m)), STR_ARG(s->token),
+	    STR_ARG(url_escape(a, s->name)));
+}
+
+/* No part can hold the line's end that parts them. */
+static struct str
+signature(struct arena *a, const struct host *host, const struct slot *s)
+{
+	struct str text = str_printf(a,
+	    "upload\n" STR_FMT "\n" STR_FMT "\n" STR_FMT "\n" STR_FMT
+	    "\n%llu\n%lld",
+	    STR_ARG(s->token), STR_ARG(s->name), STR_ARG(s->type),
+	    STR_ARG(s->owner), (unsigned long long)s->size,
+	    (long long)s->until);
+	unsigned char mac[EVP_MAX_MD_SIZE];
+	unsigned n = 0;
+
+	must(HMAC(EVP_sha256(), host->secret, (int)sizeof(host->secret),
+		 (const unsigned char *)text.p, text.n, mac, &n) != NULL);
+	must(n == MAC_BYTES);
+	return str_hex(a, str_mem(mac, n));
+}
+
+struct str
+slot_put_url(struct arena *a, struct mod *m, const struct slot *s)
+{
+	return str_printf(a,
+	    STR_FMT "?size=%llu&until=%lld&type=" STR_FMT "&owner=" STR_FMT
+		    "&mac=" STR_FMT,
+	    STR_ARG(slot_get_url(a, m, s)), (unsigned long long)s->size,
+	    (long long)s->until, STR_ARG(url_escape(a, s->type)),
+	    STR_ARG(url_escape(a, s->owner)),
+	    STR_ARG(signature(a, mod_host(m), s)));
+}
+
+static bool
+is_token(struct str s)
+{
+	for (size_t i = 0; i < s.n; i++) {
+		char c = s.p[i];
+
+		if (!(c >= 'a' && c <= 'z') && !(c >= 'A' && c <= 'Z') &&
+		    !(c >= '0' && c <= '9') && c != '-' && c != '_')
+			return false;
+	}
+	return s.n == TOKEN_LEN;
+}
+
+bool
+slot_of_path(const struct http_req *r, struct slot *s)
+{
+	struct str rest = http_rest(r);
+
+	s->token = str_cut(&rest, '/');
+	s->name = rest;
+	return is_token(s->token) && !str_is_none(rest) && rest.n > 0 &&
+	       rest.n <= NAME_MAX_BYTES && str_find(rest, '/') == rest.n;
+}
+
+bool
+slot_of_request(const struct http_req *r, struct slot *s)
+{
+	struct str mac = STR(""), name, value;
+
+	*s = (struct slot){ .type = STR(""), .owner = STR("") };
+	if (!slot_of_path(r, s))
+		return false;
+	for (size_t i = 0; http_arg(r, i, &name, &value); i++) {
+		if (str_is(name, "type"))
+			s->type = value;
+		else if (str_is(name, "owner"))
+			s->owner = value;
+		else if (str_is(name, "mac"))
+			mac = value;
+		else if (str_is(name, "size") && !str_to_u64(value, &s->size))
+			return false;
+		else if (str_is(name, "until") && !str_to_i64(value, &s->until))
+			return false;
+	}
+	return str_eq_secret(
+	    mac, signature(http_arena(r), mod_host(http_mod(r)), s));
+}

@@ -1,0 +1,183 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Files going out. Nothing of them runs in our origin: types are not guessed,
+ * what browsers could execute is for saving, and a policy shuts the rest in a
+ * sandbox. Files never change, so caches may keep them.
+ */
+#include "modules/http_upload/upload.h"
+
+#include <unistd.h>
+
+struct get {
+	struct http_req *req;
+	struct arena *arena;
+	const char *path;
+	struct slot wanted, found;
+	int64_t time;
+	int fd;
+};
+
+void
+cors_headers(struct http_req *r)
+{
+	http_header(r, "access-control-allow-origin", "*");
+	http_header(
+	    r, "access-control-allow-methods", "OPTIONS, HEAD, GET, PUT");
+	http_header(r, "access-control-allow-headers", "Content-Type, Range");
+	http_header(r, "access-control-max-age", "86400");
+}
+
+void
+on_options(struct http_req *r)
+{
+	cors_headers(r);
+	http_answer(r, 204, NULL, STR_NONE);
+}
+
+/* "bytes=A-B", "bytes=A-", "bytes=-N". False: to be taken for no range. */
+static bool
+range_parse(struct str text, uint64_t size, uint64_t *from_r, uint64_t *to_r)
+{
+	static const struct str unit = STR_INIT("bytes=");
+	struct str rest = str_skip(text, unit.n), first;
+
+	if (!str_has_prefix(text, unit) || str_find(rest, ',') < rest.n)
+		return false;
+	first = str_trim(str_cut(&rest, '-'));
+	if (str_is_none(rest))
+		return false;
+	rest = str_trim(rest);
+	*to_r = size - 1;
+	if (first.n == 0) {
+		if (!str_to_u64(rest, from_r))
+			return false;
+		/* The last so many bytes; of none, there are none. */
+		*from_r = *from_r == 0 ? size : size - MIN(*from_r, size);
+		return true;
+	}
+	if (!str_to_u64(first, from_r) ||
+	    (rest.n > 0 && (!str_to_u64(rest, to_r) || *to_r < *from_r)))
+		return false;
+	*to_r = MIN(*to_r, size - 1);
+	return true;
+}
+
+/* What a browser may show in place. */
+static bool
+is_harmless(struct str type)
+{
+	static const char *const kinds[] = { "image/jpeg", "image/png",
+		"image/gif", "image/webp", "image/avif", "image/heic", "video/",
+		"audio/", "text/plain" };
+
+	for (size_t i = 0; i < ARRAY_LEN(kinds); i++)
+		if (str_has_prefix(type, str_c(kinds[i])))
+			return true;
+	return false;
+}
+
+static void
+file_headers(struct get *g, const char *etag)
+{
+	struct http_req *r = g->req;
+
+	cors_headers(r);
+	http_header(r, "etag", etag);
+	http_header(r, "accept-ranges", "bytes");
+	http_header(r, "content-disposition",
+	    arena_printf(g->arena, "%s; filename*=UTF-8''" STR_FMT,
+		is_harmless(g->found.type) ? "inline" : "attachment",
+		STR_ARG(url_escape(g->arena, g->found.name))));
+	http_header(r, "x-content-type-options", "nosniff");
+	http_header(
+	    r, "content-security-policy", "default-src 'none'; sandbox");
+	http_header(r, "cache-control", "public, max-age=86400, immutable");
+}
+
+static void
+file_answer(struct get *g)
+{
+	struct http_req *r = g->req;
+	const char *etag =
+	    arena_printf(g->arena, "\"" STR_FMT "\"", STR_ARG(g->wanted.token));
+	struct str range = http_head(r, "range");
+	struct str if_range = http_head(r, "if-range");
+	struct str if_none = http_head(r, "if-none-match");
+	const char *type = str_dup_c(g->arena, g->found.type);
+	uint64_t size = g->found.size, from = 0, to = size - 1, first, last;
+	unsigned status = 200;
+
+	file_headers(g, etag);
+	if (http_has_word(if_none, etag) || str_is(if_none, "*")) {
+		close(g->fd);
+		http_answer(r, 304, NULL, STR_NONE);
+		return;
+	}
+	if (!str_is_none(range) &&
+	    (str_is_none(if_range) || str_is(if_range, etag)) &&
+	    range_parse(range, size, &first, &last)) {
+		from = first;
+		to = last;
+		status = from < size ? 206 : 416;
+		http_header(r, "content-range",
+		    status == 206
+			? arena_printf(g->arena, "bytes %llu-%llu/%llu",
+			      (unsigned long long)from, (unsigned long long)to,
+			      (unsigned long long)size)
+			: arena_printf(g->arena, "bytes */%llu",
+			      (unsigned long long)size));
+	}
+	if (status == 416) {
+		close(g->fd);
+		http_answer_text(r, 416, "There is no such part.");
+		return;
+	}
+	http_answer_file(r, status, type, g->fd, PAGE + from, to - from + 1);
+}
+
+/* On a thread of the pool. */
+static void
+get_work(void *arg)
+{
+	struct get *g = arg;
+
+	g->fd = file_open(g->arena, g->path, &g->found, &g->time);
+}
+
+static void
+get_done(void *arg)
+{
+	struct get *g = arg;
+	const struct upload_options *o = mod_options(http_mod(g->req));
+
+	if (g->fd >= 0 && (!str_eq(g->found.name, g->wanted.name) ||
+			      g->time + (int64_t)o->keep_ms < clock_real())) {
+		close(g->fd);
+		g->fd = -1;
+	}
+	if (g->fd < 0) {
+		cors_headers(g->req);
+		http_answer_text(g->req, 404, "There is no such file.");
+	} else {
+		file_answer(g);
+	}
+}
+
+void
+on_get(struct http_req *r)
+{
+	struct arena *a = http_arena(r);
+	struct get *g = arena_new_of(a, struct get);
+	struct mod *m = http_mod(r);
+
+	g->req = r;
+	g->arena = a;
+	if (!slot_of_path(r, &g->wanted)) {
+		cors_headers(r);
+		http_answer_text(r, 404, "There is no such file.");
+		return;
+	}
+	g->path =
+	    file_path(a, host_folder(a, mod_host(m), KIND), g->wanted.token);
+	loop_work(get_work, get_done, g);
+}

@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * XEP-0363: HTTP File Upload. Clients ask a service of the host for a slot, put
+ * the file there and send its address to whom they like. Files are kept in the
+ * file system of this machine. Not done: types are what the client says.
+ */
+#include "modules/http_upload/upload.h"
+
+#include "xep/0004-forms.h"
+
+#define FORM_TYPE "urn:xmpp:http:upload:0"
+
+/* ---- the service ------------------------------------------------------- */
+
+static void
+on_info(struct mod *m, struct stanza *iq)
+{
+	static const char *const features[] = {
+		"http://jabber.org/protocol/disco#info", FORM_TYPE
+	};
+	const struct upload_options *o = mod_options(m);
+	struct str node = elem_attr(stanza_payload(iq), AT_NODE);
+	struct elem *query, *e;
+
+	if (!str_is_none(node) && node.n > 0) {
+		stanza_refuse(iq, EL_ITEM_NOT_FOUND);
+		return;
+	}
+	query = elem_add(stanza_result(iq), EL_DISCO_INFO);
+	e = elem_add(query, EL_DISCO_IDENTITY);
+	elem_set(e, AT_CATEGORY, STR("store"));
+	elem_set(e, AT_TYPE, STR("file"));
+	elem_set(e, AT_NAME, STR("Files"));
+	for (size_t i = 0; i < ARRAY_LEN(features); i++)
+		elem_set(elem_add(query, EL_DISCO_FEATURE), AT_VAR,
+		    str_c(features[i]));
+	form_add_field(form_add(query, "result", FORM_TYPE), NULL,
+	    "max-file-size", NULL,
+	    str_printf(iq->arena, "%llu", (unsigned long long)o->max_size));
+	stanza_send_back(iq);
+}
+
+static void
+on_items(struct stanza *iq)
+{
+	elem_add(stanza_result(iq), EL_DISCO_ITEMS);
+	stanza_send_back(iq);
+}
+
+static void
+on_service(struct mod *m, struct stanza *st)
+{
+	qname_t payload =
+	    st->kind == STANZA_IQ ? elem_name(stanza_payload(st)) : EL_NONE;
+
+	if (!str_is_none(st->to.local) || !(st->type & (IQ_GET | IQ_SET)))
+		stanza_refuse(st, EL_SERVICE_UNAVAILABLE);
+	else if (payload == EL_UPLOAD_REQUEST)
+		on_slot_request(m, st);
+	else if (payload == EL_DISCO_INFO && st->type == IQ_GET)
+		on_info(m, st);
+	else if (payload == EL_DISCO_ITEMS && st->type == IQ_GET)
+		on_items(st);
+	else
+		stanza_refuse(st, EL_SERVICE_UNAVAILABLE);
+}
+
+/* ---- the module -------------------------------------------------------- */
+
+static void
+upload_stop(struct mod *m)
+{
+	struct upload *u = mod_state(m);
+
+	timer_stop(&u->expiry);
+}
+
+static const struct option options[] = {
+	OPT_HOST("host", struct upload_options, host, "upload.@HOST@",
+	    "the domain of the service"),
+	OPT_TEXT("url", struct upload_options, url, "", 1000,
+	    "where clients reach our HTTP listener, such as "
+	    "https://files.example.org; by default by the host's name and the "
+	    "port"),
+	OPT_SIZE("max_size", struct upload_options, max_size, "100MiB", 1,
+	    (uint64_t)1 << 40, "the largest file"),
+	OPT_SIZE("quota", struct upload_options, quota, "1GiB", 1,
+	    (uint64_t)1 << 50, "what one account may have here"),
+	OPT_SPAN("keep", struct upload_options, keep_ms, "31d", SECONDS(1),
+	    DAYS(3650), "how long files are kept"),
+	OPTIONS_END,
+};
+
+static const struct http_route http[] = {
+	{ .method = "PUT",
+	    .path = "/upload/",
+	    .fn = on_put,
+	    .is_streamed = true },
+	{ .method = "GET", .path = "/upload/", .fn = on_get },
+	{ .method = "OPTIONS", .path = "/upload/", .fn = on_options },
+	HTTP_ROUTES_END,
+};
+
+MODULE(http_upload) = {
+	.summary = "let clients share files",
+	.options_size = sizeof(struct upload_options),
+	.state_size = sizeof(struct upload),
+	.options = options,
+	.http = http,
+	.service_option = "host",
+	.service = on_service,
+	.start = expiry_start,
+	.stop = upload_stop,
+};

@@ -1,0 +1,222 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Requests for slots. What an account has put here is noted in its own store,
+ * by token; a slot counts against the quota from the moment it is given, until
+ * it is used or too old.
+ */
+#include "modules/http_upload/upload.h"
+
+/* Files of one account; more is over quota, whatever their size. */
+#define FILES_MAX 5000
+
+/* Bytes of an account's slots that are being noted. */
+struct asking {
+	struct str account;
+	uint64_t bytes;
+	unsigned count;
+};
+
+struct request {
+	struct mod *mod;
+	struct stanza *iq;
+	struct slot slot;
+	struct asking *asking;
+};
+
+struct str
+note_make(struct arena *a, uint64_t size, int64_t time, bool is_done)
+{
+	return str_printf(a, "%llu %lld %d", (unsigned long long)size,
+	    (long long)time, is_done);
+}
+
+/* Bytes that a note stands for, 0 when it is of the past. */
+static uint64_t
+note_bytes(struct str note, int64_t now, uint64_t keep_ms)
+{
+	struct str size = str_cut(&note, ' '), time = str_cut(&note, ' ');
+	bool is_done = str_is(note, "1");
+	uint64_t bytes;
+	int64_t at;
+
+	if (!str_to_u64(size, &bytes) || !str_to_i64(time, &at))
+		return 0;
+	at += (int64_t)(is_done ? keep_ms : SLOT_MS);
+	return at > now ? bytes : 0;
+}
+
+/* Who is asking ------------------------------------------------------------*/
+
+static struct asking *
+asking_begin(struct upload *u, struct str account, uint64_t bytes)
+{
+	struct asking *k = map_get(&u->pending, account);
+
+	if (k == NULL) {
+		k = (struct asking *)xzalloc(sizeof(*k));
+		k->account = str_heap(account);
+		map_set(&u->pending, k->account, k);
+	}
+	k->bytes += bytes;
+	k->count++;
+	return k;
+}
+
+static void
+asking_end(struct upload *u, struct asking *k, uint64_t bytes)
+{
+	k->bytes -= bytes;
+	if (--k->count > 0)
+		return;
+	map_del(&u->pending, k->account);
+	if (u->pending.count == 0)
+		map_fini(&u->pending);
+	str_free(&k->account);
+	xfree(k);
+}
+
+/* Answers -----------------------------------------------------------------*/
+
+static void
+request_end(struct request *q)
+{
+	asking_end(mod_state(q->mod), q->asking, q->slot.size);
+}
+
+static void
+on_noted(void *ctx, int err)
+{
+	struct request *q = ctx;
+	struct stanza *iq = q->iq;
+	struct elem *slot;
+
+	request_end(q);
+	if (err < 0) {
+		stanza_refuse(iq, EL_INTERNAL_SERVER_ERROR);
+		return;
+	}
+	slot = elem_add(stanza_result(iq), EL_UPLOAD_SLOT);
+	elem_set(elem_add(slot, EL_UPLOAD_PUT), AT_URL,
+	    slot_put_url(iq->arena, q->mod, &q->slot));
+	elem_set(elem_add(slot, EL_UPLOAD_GET), AT_URL,
+	    slot_get_url(iq->arena, q->mod, &q->slot));
+	stanza_send_back(iq);
+}
+
+static void
+note_it(struct request *q, const struct kv_item *items, size_t count)
+{
+	const struct upload_options *o = mod_options(q->mod);
+	struct str owner = q->slot.owner;
+	struct store_write *w = store_write_new(owner);
+	int64_t now = clock_real();
+
+	for (size_t i = 0; i < count; i++)
+		if (note_bytes(items[i].value, now, o->keep_ms) == 0)
+			kv_del(w, owner, STORE, items[i].key);
+	kv_put(w, owner, STORE, q->slot.token,
+	    note_make(q->iq->arena, q->slot.size, now, false));
+	store_commit(&w, on_noted, q);
+}
+
+static void
+on_listed(void *ctx, int err, const struct kv_item *items, size_t count)
+{
+	struct request *q = ctx;
+	const struct upload_options *o = mod_options(q->mod);
+	uint64_t sum = q->asking->bytes;
+	int64_t now = clock_real();
+	size_t kept = 0;
+
+	for (size_t i = 0; i < count; i++) {
+		uint64_t n = note_bytes(items[i].value, now, o->keep_ms);
+
+		sum += n;
+		kept += n > 0;
+	}
+	if (err == 0 && sum <= o->quota && kept < FILES_MAX) {
+		note_it(q, items, count);
+		return;
+	}
+	request_end(q);
+	if (err < 0)
+		stanza_refuse(q->iq, EL_INTERNAL_SERVER_ERROR);
+	else
+		stanza_refuse_with(q->iq, EL_RESOURCE_CONSTRAINT,
+		    "Your quota of uploads is used up", EL_NONE);
+}
+
+static void
+refuse_size(struct stanza *iq, uint64_t max)
+{
+	struct elem *e;
+
+	if (!stanza_make_error(iq, EL_NOT_ACCEPTABLE, "The file is too large",
+		EL_UPLOAD_TOO_LARGE)) {
+		stanza_free(&iq);
+		return;
+	}
+	e = elem_child(elem_child(iq->root, EL_ERROR), EL_UPLOAD_TOO_LARGE);
+	elem_add_text(e, EL_UPLOAD_MAX_SIZE,
+	    str_printf(iq->arena, "%llu", (unsigned long long)max));
+	router_send(iq);
+}
+
+/* A name for one file: no path, nothing that can't be seen. */
+static bool
+name_is_fine(struct str name)
+{
+	for (size_t i = 0; i < name.n; i++) {
+		unsigned char c = (unsigned char)name.p[i];
+
+		if (c < ' ' || c == 0x7f || c == '/' || c == '\\')
+			return false;
+	}
+	return name.n > 0 && name.n <= NAME_MAX_BYTES && !str_is(name, ".") &&
+	       !str_is(name, "..");
+}
+
+static bool
+slot_read(const struct elem *e, struct slot *s)
+{
+	struct str type = elem_attr_named(e, STR("content-type"));
+
+	s->name = elem_attr_named(e, STR("filename"));
+	s->type = str_is_none(type) ? STR("application/octet-stream") : type;
+	return !str_is_none(s->name) && name_is_fine(s->name) &&
+	       type_is_fine(s->type) &&
+	       str_to_u64(elem_attr_named(e, STR("size")), &s->size) &&
+	       s->size > 0;
+}
+
+void
+on_slot_request(struct mod *m, struct stanza *iq)
+{
+	const struct upload_options *o = mod_options(m);
+	struct request *q = arena_new_of(iq->arena, struct request);
+	struct slot *s = &q->slot;
+
+	if (!iq->is_from_local ||
+	    !str_eq(iq->from.domain, mod_host(m)->jid.full)) {
+		stanza_refuse(iq, EL_FORBIDDEN);
+	} else if (iq->type != IQ_GET || !slot_read(stanza_payload(iq), s)) {
+		stanza_refuse(iq, EL_BAD_REQUEST);
+	} else if (s->size > o->max_size) {
+		refuse_size(iq, o->max_size);
+	} else if (str_is_none(upload_base(iq->arena, m))) {
+		stanza_refuse_with(iq, EL_SERVICE_UNAVAILABLE,
+		    "This server has no HTTP listener", EL_NONE);
+	} else {
+		/* The tree's texts go with the request. */
+		s->name = str_dup(iq->arena, s->name);
+		s->type = str_dup(iq->arena, s->type);
+		s->owner = str_dup(iq->arena, iq->from.bare);
+		s->token = random_token(iq->arena, TOKEN_BYTES);
+		s->until = clock_real() + (int64_t)SLOT_MS;
+		q->mod = m;
+		q->iq = iq;
+		q->asking = asking_begin(mod_state(m), s->owner, s->size);
+		kv_list(s->owner, STORE, STR_NONE, false, FILES_MAX + 1,
+		    on_listed, q);
+	}
+}
