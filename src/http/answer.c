@@ -181,6 +181,12 @@ file_send_detach(struct file_send *f)
 		file_send_free(f);
 }
 
+uint64_t
+file_send_left(const struct file_send *f)
+{
+	return f->left;
+}
+
 /* On a thread of the pool. */
 static void
 read_work(void *arg)

@@ -37,8 +37,8 @@ struct web {
 	struct timer timer;
 	enum web_state state;
 	uint64_t body_left, body_seen;
-	size_t last_queued;
-	size_t reserved; /* of BODIES_MAX */
+	uint64_t last_left; /* of the answer, when it was looked at last */
+	size_t reserved;    /* of BODIES_MAX */
 	bool is_local;
 	bool is_inside; /* in web_input(), which goes on by itself */
 };
@@ -248,14 +248,15 @@ static void
 on_answer_timer(struct timer *t)
 {
 	struct web *w = CONTAINER_OF(t, struct web, timer);
-	size_t queued = conn_queued(w->conn);
+	uint64_t left = conn_queued(w->conn);
 
-	/* A file's bytes come and go: any change is progress. */
-	if (queued > 0 && queued == w->last_queued) {
+	if (w->file != NULL)
+		left += file_send_left(w->file);
+	if (left > 0 && left == w->last_left) {
 		web_abort(w);
 		return;
 	}
-	w->last_queued = queued;
+	w->last_left = left;
 	timer_start(&w->timer, ANSWER_MS, on_answer_timer);
 }
 
@@ -606,7 +607,7 @@ web_answered(struct web *w)
 	w->file = NULL;
 	if (w->state != WEB_END) {
 		w->state = WEB_ANSWER;
-		w->last_queued = 0;
+		w->last_left = 0;
 		timer_start(&w->timer, ANSWER_MS, on_answer_timer);
 	}
 	web_go_on(w);
@@ -617,7 +618,7 @@ web_send_file(struct web *w, struct file_send *f)
 {
 	w->file = f;
 	w->state = WEB_ANSWER;
-	w->last_queued = 0;
+	w->last_left = 0;
 	timer_start(&w->timer, ANSWER_MS, on_answer_timer);
 	file_send_attach(f, w);
 	file_send_go(f);

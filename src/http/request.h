@@ -66,5 +66,7 @@ struct file_send *file_send_new(int fd, uint64_t offset, uint64_t length);
 void file_send_go(struct file_send *f);
 void file_send_attach(struct file_send *f, struct web *w);
 void file_send_detach(struct file_send *f);
+/* Bytes that have not been read yet. */
+uint64_t file_send_left(const struct file_send *f);
 
 #endif
