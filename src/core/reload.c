@@ -87,6 +87,8 @@ conf_switch(struct arena *a, struct conf *conf, struct buf *notes)
 		log_error(
 		    &log_daemon, "certificates stay as they are: %s", why);
 		buf_printf(notes, "certificates stay as they are: %s\n", why);
+	} else if (why != NULL) {
+		buf_printf(notes, "not all certificates are new: %s\n", why);
 	}
 	if (trust_apply(a, conf, &why) < 0) {
 		log_error(&log_daemon, "%s", why);

@@ -138,7 +138,7 @@ struct loading {
 	const struct tls_certs *previous;
 	struct tls_cert **certs;
 	size_t count;
-	const char *why; /* the last that went wrong */
+	const char *why; /* all that went wrong */
 };
 
 static void
@@ -168,7 +168,9 @@ loading_failed(struct loading *ld, const char *file, const char *why)
 	log_warn(NULL, "certificate %s %s: %s", file,
 	    is_lent ? "is bad, so the one loaded before stays" : "is left out",
 	    why);
-	ld->why = arena_printf(ld->a, "%s: %s", file, why);
+	ld->why = arena_printf(ld->a, "%s%s%s: %s",
+	    ld->why != NULL ? ld->why : "", ld->why != NULL ? "; " : "", file,
+	    why);
 }
 
 static void
@@ -221,6 +223,7 @@ tls_certs_load(struct arena *a, const char *const *patterns,
 		*why_r = ld.why != NULL ? ld.why : "no certificate found";
 		return ERR_TLS;
 	}
+	*why_r = ld.why;
 	*certs_r = tls_certs_new(ld.certs, ld.count);
 	return 0;
 }

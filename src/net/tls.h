@@ -20,7 +20,8 @@ struct tls_certs;
  * privkey.pem for fullchain.pem).
  * A bad file is left out with a warning that names it; `previous` (or NULL)
  * lends what it had for the names of such a file. ERR_TLS only when there
- * is nothing at all to offer; *why_r from `a`. Blocking: not on a loop.
+ * is nothing at all to offer. *why_r, from `a`, tells of all bad files; NULL
+ * when there was none. Blocking: not on a loop.
  */
 int tls_certs_load(struct arena *a, const char *const *patterns,
     const struct tls_certs *previous, struct tls_certs **certs_r,
@@ -50,7 +51,6 @@ enum tls_role { TLS_C2S, TLS_S2S, TLS_HTTPS, TLS_MUX };
  */
 void tls_install(struct tls_certs *certs);
 
-#endif
 /*
  * Whom we trust to vouch for other servers: a PEM file of authorities, or
  * NULL for those of the system. For checks from now on, from any thread; on
@@ -59,3 +59,4 @@ void tls_install(struct tls_certs *certs);
 int tls_trust(struct arena *a, const char *ca_file, const char **why_r);
 void tls_trust_drop(void);
 
+#endif
