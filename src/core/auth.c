@@ -46,7 +46,7 @@ auth_fake_keys(struct arena *a, const struct host *host, struct str name,
 	struct str text =
 	    str_printf(a, "salt %s " STR_FMT, h->mechanism, STR_ARG(name));
 
-	/* For every login, known or not: SHA-512 would cost four times as much. */
+	/* At every login, known or not: SHA-512 would cost four times that. */
 	scram_hmac(
 	    mac_of, str_mem(host->secret, sizeof(host->secret)), text, mac);
 	keys_r->mechanism = str_c(h->mechanism);

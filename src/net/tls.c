@@ -168,9 +168,9 @@ loading_failed(struct loading *ld, const char *file, const char *why)
 	log_warn(NULL, "certificate %s %s: %s", file,
 	    is_lent ? "is bad, so the one loaded before stays" : "is left out",
 	    why);
-	ld->why = arena_printf(ld->a, "%s%s%s: %s",
-	    ld->why != NULL ? ld->why : "", ld->why != NULL ? "; " : "", file,
-	    why);
+	ld->why =
+	    arena_printf(ld->a, "%s%s%s: %s", ld->why != NULL ? ld->why : "",
+		ld->why != NULL ? "; " : "", file, why);
 }
 
 static void
