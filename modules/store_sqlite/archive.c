@@ -52,7 +52,35 @@ row_delete(struct db *db, int64_t seq)
 	return db_run(db, st);
 }
 
-/* ---- writes ------------------------------------------------------------ */
+/* ---- owners that are written to ---------------------------------------- */
+
+/* Where an owner hashes to is room for one: a power of two. */
+#define OWNERS_MAX 4096
+#define OWNER_TEXT_MAX 119
+
+struct owner_key {
+	int64_t key; /* 0: there is none here */
+	uint8_t n;
+	char text[OWNER_TEXT_MAX];
+};
+
+void
+owners_forget(struct db *db)
+{
+	xfree(db->owners);
+	db->owners = NULL;
+}
+
+/* Where the owner is noted, or is to be; NULL if it is too long for that. */
+static struct owner_key *
+owner_slot(struct db *db, struct str owner)
+{
+	if (owner.n > OWNER_TEXT_MAX)
+		return NULL;
+	if (db->owners == NULL)
+		db->owners = xzalloc(OWNERS_MAX * sizeof(*db->owners));
+	return &db->owners[str_hash(owner) & (OWNERS_MAX - 1)];
+}
 
 static int
 owner_add(struct db *db, struct str owner, int64_t *key_r)
@@ -69,6 +97,31 @@ owner_add(struct db *db, struct str owner, int64_t *key_r)
 	*key_r = sqlite3_last_insert_rowid(db->h);
 	return err;
 }
+
+/* The key of an archive that is to be written to. */
+static int
+owner_need(struct db *db, struct str owner, int64_t *key_r)
+{
+	struct owner_key *slot = owner_slot(db, owner);
+	int err;
+
+	if (slot != NULL && slot->key != 0 &&
+	    str_eq(str_mem(slot->text, slot->n), owner)) {
+		*key_r = slot->key;
+		return 0;
+	}
+	err = archive_owner(db, owner, key_r);
+	if (err == 0 && *key_r == 0)
+		err = owner_add(db, owner, key_r);
+	if (err == 0 && slot != NULL) {
+		slot->key = *key_r;
+		slot->n = (uint8_t)owner.n;
+		memcpy(slot->text, owner.p, owner.n);
+	}
+	return err;
+}
+
+/* ---- writes ------------------------------------------------------------ */
 
 static void
 append_bind(
@@ -102,18 +155,18 @@ append(struct db *db, const struct store_change *c)
 
 	if (uuid7_time(m->id, &ts) < 0 || !uuid_parse(m->id, &id))
 		return ERR_INVALID;
-	err = archive_owner(db, c->owner, &key);
-	if (err == 0 && key == 0)
-		err = owner_add(db, c->owner, &key);
+	err = owner_need(db, c->owner, &key);
 	if (err < 0)
 		return err;
 
 	db->seq_high++;
-	st = db_prepare(db,
-	    "INSERT INTO archive(seq, owner, id, ts, with_bare,"
-	    " with_resource, is_outgoing, xml, body, origin_id, media_url,"
-	    " media_type, media_id) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8,"
-	    " ?9, ?10, ?11, ?12, ?13)");
+	if (db->append == NULL)
+		db->append = db_prepare(db,
+		    "INSERT INTO archive(seq, owner, id, ts, with_bare,"
+		    " with_resource, is_outgoing, xml, body, origin_id,"
+		    " media_url, media_type, media_id) VALUES(?1, ?2, ?3,"
+		    " ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)");
+	st = db->append;
 	append_bind(db, st, key, m);
 	bind_id(st, 3, &id);
 	if (st != NULL)
@@ -183,6 +236,7 @@ clear_all(struct db *db, int64_t key)
 	if (st != NULL)
 		sqlite3_bind_int64(st, 1, key);
 	db->has_dead = true;
+	owners_forget(db);
 	return db_run(db, st);
 }
 

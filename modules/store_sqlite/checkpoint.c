@@ -10,11 +10,14 @@
 
 #include <pthread.h>
 
-/* In pages: when to copy; when to start anew; and when to do it anyhow. */
-#define COPY_PAGES 1000
-#define ANEW_PAGES 4000
-#define LEFT_PAGES 400
-#define LONG_PAGES 24000
+/*
+ * In pages: when to copy; when to start anew; and when to do it anyhow. A page
+ * that is in the log many times is copied once, so it pays to wait.
+ */
+#define COPY_PAGES 8000
+#define ANEW_PAGES 16000
+#define LEFT_PAGES 2000
+#define LONG_PAGES 40000
 
 static struct {
 	pthread_mutex_t lock;

@@ -91,9 +91,11 @@ wal_enable(sqlite3 *h)
 }
 
 /*
- * Memory is kept small: the kernel's cache is behind ours, and a reader's is
- * emptied by every commit. Before there are tables, so that space can be given
- * back, comes auto_vacuum.
+ * A reader's cache is emptied by every commit, so it is small: the kernel's is
+ * behind it. The writer's takes memory as it is used. Each archive that is
+ * written to has a page in each of three indices, and a cache without room for
+ * those reads them again and again, and writes them several times a commit.
+ * Before there are tables, so that space can be given back, comes auto_vacuum.
  */
 static int
 settings(sqlite3 *h, bool is_writer)
@@ -105,7 +107,7 @@ settings(sqlite3 *h, bool is_writer)
 	rc = pragma(h, "PRAGMA cache_size=-256; PRAGMA mmap_size=0;"
 		       "PRAGMA temp_store=MEMORY");
 	if (rc == SQLITE_OK && is_writer)
-		rc = pragma(h, "PRAGMA cache_size=-2048;"
+		rc = pragma(h, "PRAGMA cache_size=-32768;"
 			       "PRAGMA auto_vacuum=INCREMENTAL");
 	if (rc == SQLITE_OK && is_writer)
 		rc = wal_enable(h);
@@ -155,6 +157,7 @@ db_close(struct db *db)
 		xfree(s);
 	}
 	map_fini(&db->stmts);
+	owners_forget(db);
 	sqlite3_close(db->h);
 	db->h = NULL;
 }

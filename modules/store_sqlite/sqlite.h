@@ -30,6 +30,8 @@ struct db {
 	int64_t index_high; /* rows up to here are in the search index */
 	bool has_dead;	    /* cleared archives, whose rows are still there */
 	bool has_slack;	    /* much of the file may be unused */
+	struct owner_key *owners; /* of archives written to lately */
+	sqlite3_stmt *append;	  /* db_prepare()d */
 };
 
 /*
@@ -97,6 +99,8 @@ void archive_read(struct db *db, struct store_req *req);
 int archive_apply(struct db *db, const struct store_change *c);
 /* Reads the state that struct db keeps for the writer. */
 int archive_state(struct db *db);
+/* To be called when what was written has been undone. */
+void owners_forget(struct db *db);
 /* The key of an owner's archive; 0 when it has none. */
 int archive_owner(struct db *db, struct str owner, int64_t *key_r);
 

@@ -11,8 +11,11 @@
 #include <signal.h>
 #include <time.h>
 
-/* Requests in a group: more of them share no more, and wait longer. */
-#define GROUP_MAX 2000
+/*
+ * Requests in a group. Each owner has pages of its own in each index: the more
+ * of its messages are in a group, the less often those are written.
+ */
+#define GROUP_MAX 8000
 /*
  * How long a slice with its commit may keep a group waiting. The part before
  * the commit adapts to that, and has its own bound.
@@ -64,13 +67,18 @@ change_apply(struct db *db, const struct store_change *c)
 	}
 }
 
-/* A single statement undoes itself. */
+/*
+ * A single statement undoes itself. So does an append, but for the name of an
+ * archive that is left without messages, which does no harm.
+ */
 static bool
 is_one_statement(const struct store_change *c)
 {
-	return c == NULL || (c->next == NULL && (c->op == CHANGE_KV_PUT ||
-						    c->op == CHANGE_KV_DEL ||
-						    c->op == CHANGE_KV_CLEAR));
+	return c == NULL ||
+	       (c->next == NULL &&
+		   (c->op == CHANGE_KV_PUT || c->op == CHANGE_KV_DEL ||
+		       c->op == CHANGE_KV_CLEAR ||
+		       c->op == CHANGE_ARCHIVE_APPEND));
 }
 
 static int
@@ -97,8 +105,10 @@ write_run(const struct store_change *changes)
 		err = change_apply(&writer.db, c);
 	if (is_one || !is_in_transaction())
 		return err;
-	if (err != 0)
+	if (err != 0) {
 		run("ROLLBACK TO request");
+		owners_forget(&writer.db);
+	}
 	run("RELEASE request");
 	return err;
 }
@@ -173,6 +183,7 @@ rollback(void)
 {
 	if (is_in_transaction())
 		run("ROLLBACK");
+	owners_forget(&writer.db);
 	archive_state(&writer.db);
 }
 

@@ -18,6 +18,8 @@
  */
 #define STORE_HIGH 10000
 #define STORE_LOW 2500
+#define BYTES_HIGH (32u << 20)
+#define BYTES_LOW (8u << 20)
 #define LOOK_AGAIN_MS 5
 
 static _Thread_local struct timer strained;
@@ -25,7 +27,7 @@ static _Thread_local struct timer strained;
 static void
 on_look_again(struct timer *t)
 {
-	if (store_waiting() > STORE_LOW)
+	if (store_waiting() > STORE_LOW || store_waiting_bytes() > BYTES_LOW)
 		timer_start(t, LOOK_AGAIN_MS, on_look_again);
 	else
 		loop_relieve();
@@ -34,7 +36,9 @@ on_look_again(struct timer *t)
 static void
 check_strain(void)
 {
-	if (store_waiting() < STORE_HIGH || timer_is_running(&strained))
+	if (store_waiting() < STORE_HIGH && store_waiting_bytes() < BYTES_HIGH)
+		return;
+	if (timer_is_running(&strained))
 		return;
 	loop_strain();
 	timer_start(&strained, LOOK_AGAIN_MS, on_look_again);

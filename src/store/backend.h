@@ -52,8 +52,10 @@ struct store_change {
 	struct store_change *next;
 	enum store_change_op op;
 	struct str owner, store, key, value;
-	struct account_row row;	  /* the account changes */
-	struct archive_item item; /* the archive changes */
+	union {
+		struct account_row row;	  /* the account changes */
+		struct archive_item item; /* the archive changes */
+	};
 };
 
 struct store_req {

@@ -383,3 +383,11 @@ store_waiting(void)
 
 	return loop == NULL ? 0 : desk_of(loop)->count;
 }
+
+size_t
+store_waiting_bytes(void)
+{
+	const struct loop *loop = loop_self();
+
+	return loop == NULL ? 0 : desk_of(loop)->bytes;
+}

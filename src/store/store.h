@@ -23,6 +23,8 @@
 
 /* Requests of the calling loop that have not been answered yet. */
 API size_t store_waiting(void);
+/* And the memory that they take. */
+size_t store_waiting_bytes(void);
 /*
  * For who must know that what the loop asked so far has been answered, though
  * more is asked all the time: a number that grows by one, at most, with each
