@@ -34,3 +34,16 @@ offline_is_worth(const struct elem *message)
 		child = elem_next(child, EL_ANY);
 	return child != NULL;
 }
+
+bool
+offline_is_chat_state(const struct elem *message)
+{
+	const struct elem *child = elem_child(message, EL_ANY);
+
+	if (!is_type_kept(message) ||
+	    elem_child_in(message, NS_CHATSTATES) == NULL)
+		return false;
+	while (child != NULL && is_idle_talk(child))
+		child = elem_next(child, EL_ANY);
+	return child == NULL;
+}

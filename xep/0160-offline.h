@@ -15,4 +15,10 @@
  */
 API bool offline_is_worth(const struct elem *message);
 
+/*
+ * True for a message that says only what its sender is doing, such as
+ * composing: it is over before anybody comes, and nobody is to be told.
+ */
+API bool offline_is_chat_state(const struct elem *message);
+
 #endif

@@ -25,7 +25,14 @@ on_offline(struct mod *m, struct stanza *st)
 {
 	struct account *acct = account_peek(st->to.bare);
 
-	if (acct == NULL || !offline_is_worth(st->root))
+	if (acct == NULL)
+		return STANZA_PASS;
+	/* XEP-0085: it is over, and its sender needs no error. */
+	if (offline_is_chat_state(st->root) && !offline_is_worth(st->root)) {
+		stanza_free(&st);
+		return STANZA_DONE;
+	}
+	if (!offline_is_worth(st->root))
 		return STANZA_PASS;
 	/* The sender's receipt waits in the spool; no error goes back twice. */
 	if (spool_put(acct, st, on_kept, st) < 0)

@@ -311,7 +311,8 @@ async def test_rate_limit(make_server):
 async def test_slow_consumer(make_server, sm):
     """Who does not read fills a queue that has a bound; beyond it he is
     detached, others are not held up, and what he was sent is not lost."""
-    server = make_server({"limits": {"session_queue": 65536, "c2s_rate": 0,
+    server = make_server({"limits": {"session_queue": 65536,
+                                     "stanza_size": 65536, "c2s_rate": 0,
                                      "offline_messages": 100000}})
     await server.start()
     juliet = await server.client("juliet", resource="x")

@@ -31,6 +31,8 @@ FAULTS = [
     ("limits: {stanza_size: 5}\n", 1, ["stanza_size", "10000"]),
     ("limits: {stanza_size: huge}\n", 1, ["stanza_size", "huge"]),
     ("limits:\n  stanza_sizes: 20000\n", 2, ["stanza_sizes", "stanza_size"]),
+    ("limits: {session_queue: 64KiB}\n", 1, ["session_queue", "stanza_size"]),
+    ("limits: {stanza_size: 5MiB}\n", 1, ["session_queue", "stanza_size"]),
     ("limits: {c2s_rate: -1}\n", 1, ["c2s_rate"]),
     ("limits: {negotiation: 30}\n", 1, ["negotiation"]),
     ("limits: {resume: 99d}\n", 1, ["resume"]),

@@ -262,6 +262,6 @@ async def test_bad_certificate(server):
     path = os.path.join(server.folder, "cert.pem")
     with open(path, "w", encoding="utf-8") as file:
         file.write("no certificate")
-    server.ctl("reload_config")
+    assert "cert.pem" in await server.ctl_ok("reload_config")
     await server.log_line("cert.pem is bad.* stays")
     await (await secured(server)).auth()
