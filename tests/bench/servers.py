@@ -86,6 +86,7 @@ class Server:
         self.process = None
         self.port = 0
         self.seconds = 0.0
+        self.has_archive = False
 
     # What each server has of its own.
 
@@ -109,7 +110,8 @@ class Server:
 
     # The same for all.
 
-    def start(self, with_accounts=True, preexec=None):
+    def start(self, with_accounts=True, with_archive=False, preexec=None):
+        self.has_archive = with_archive
         self.folder = tempfile.mkdtemp(prefix=self.name + "-",
                                        dir=self.scratch)
         if with_accounts:
@@ -169,13 +171,10 @@ auth: {{allow_plain_without_tls: true}}
 limits: {{c2s_rate: 0}}
 {extra}"""
 
-# Every module is on, as it is without the key; but no archive is kept.
+# Every module is on, as it is without the key; the archive if it is asked for.
 ROOKERY_MODULES = """\
 modules:
 {rows}"""
-
-# Storage is loaded by what is stored there, and archives are a job of mam's.
-NOT_NAMED = {"mam"}
 
 
 class Rookery(Server):
@@ -207,9 +206,10 @@ class Rookery(Server):
         """All that the build has, but for storage, which needs no naming."""
         found = glob.glob(os.path.join(self.build, "modules", "*.la"))
         names = {os.path.basename(path)[:-3] for path in found}
-        return sorted(name for name in names if name not in NOT_NAMED and
-                      not name.startswith(("store_", "cluster_", "auth_",
-                                           "blob_")))
+        if not self.has_archive:
+            names.discard("mam")
+        return sorted(name for name in names if not name.startswith(
+            ("store_", "cluster_", "auth_", "blob_")))
 
     def accounts_place(self):
         return os.path.join(self.folder, "data")
@@ -261,7 +261,8 @@ data_path = "{folder}/data"
 log = {{ warn = "{folder}/log" }}
 modules_enabled = {{ "disco"; "roster"; "saslauth"; "tls"; "ping"; "carbons";
     "smacks"; "blocklist"; "bookmarks"; "pep"; "private"; "vcard4";
-    "vcard_legacy"; "csi_simple"; "time"; "uptime"; "version"; "posix"; }}
+    "vcard_legacy"; "csi_simple"; "time"; "uptime"; "version"; "posix";
+    {archive} }}
 modules_disabled = {{ "s2s" }}
 c2s_ports = {{ {port} }}
 c2s_interfaces = {{ "127.0.0.1" }}
@@ -300,7 +301,8 @@ class Prosody(Server):
 
     def command(self):
         path = self.write("prosody.cfg.lua", PROSODY.format(
-            folder=self.folder, port=self.port, key=self.key, cert=self.cert))
+            folder=self.folder, port=self.port, key=self.key, cert=self.cert,
+            archive='"mam";' if self.has_archive else ""))
         return ["prosody", "--config", path, "-F"], {}
 
     def accounts_place(self):
@@ -372,7 +374,7 @@ modules:
   mod_vcard: {{search: false}}
   mod_vcard_xupdate: {{}}
   mod_version: {{}}
-"""
+{archive}"""
 
 
 class Ejabberd(Server):
@@ -392,7 +394,9 @@ class Ejabberd(Server):
 
     def command(self):
         config = self.write("ejabberd.yml", EJABBERD.format(
-            both=self.both, port=self.port))
+            both=self.both, port=self.port,
+            archive="  mod_mam: {default: always}\n" if self.has_archive
+            else ""))
         return ["erl", "+K", "true", "+P", "250000", "+Q", "65536", "-noinput",
                 "-mnesia", "dir", f'"{self.accounts_place()}"', "-ejabberd",
                 "log_rate_limit", "100", "-s", "ejabberd"], {

@@ -35,6 +35,10 @@ FIGURES = [
      "server_us", 1, 1, None),
     ("CPU per directed presence, us", "presence", "server_us", 1, 1, None),
     ("CPU per copy in a room of 50, us", "muc", "server_us", 1, 1, None),
+    ("messages/s, archive on", "chat-mam", "per_s", 1, 0, 15000),
+    ("CPU per message, archive on, us", "chat-mam", "server_us", 1, 1, 30),
+    ("pages of 50 a second", "mam", "per_s", 1, 0, 4000),
+    ("CPU per page of 50, us", "mam", "server_us", 1, 1, 250),
 ]
 MORE_IS_BETTER = {"per_s"}
 OURS = "rookeryd"
