@@ -41,6 +41,7 @@ class Person:
         self.roster = {}
         self.version = None
         self.seen = {}  # full JIDs that are available, as far as it was told
+        self.has_left = False  # is unavailable, having been available
         self.messages = {}  # by sender: numbers in the order they came
         self.count = 0
         self.reader = asyncio.ensure_future(self.read())
@@ -71,12 +72,18 @@ class Person:
                 self.roster[item.get("jid")] = item_of(item)
 
     def on_presence(self, elem):
+        is_own = elem.get("from") == self.jid
         if elem.get("type") is None:
-            self.seen[elem.get("from")] = elem
+            self.has_left = self.has_left and not is_own
+            # The answer to a probe may come when he is gone again, and that
+            # the contact has gone is not told him any more.
+            if not self.has_left:
+                self.seen[elem.get("from")] = elem
         elif elem.get("type") == "unavailable":
             self.seen.pop(elem.get("from"), None)
             # Who is not available himself is told nothing more.
-            if elem.get("from") == self.jid:
+            if is_own:
+                self.has_left = True
                 self.seen.clear()
 
     def on_message(self, elem):
