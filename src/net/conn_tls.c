@@ -24,6 +24,7 @@ struct conn_tls {
 	bool has_begun;	   /* as a client: our hello is on its way */
 	bool has_ended;	   /* our close_notify is on its way */
 	bool has_failed;   /* tell it, once it may be told */
+	bool owes_ticket;  /* it leaves with the first bytes that we say */
 };
 
 /* The BIO ------------------------------------------------------------------ */
@@ -166,6 +167,9 @@ queue_seal(struct conn *c)
 	size_t total = 0;
 
 	now_set(c, NULL, 0);
+	if (c->tls->owes_ticket)
+		SSL_new_session_ticket(c->tls->ssl);
+	c->tls->owes_ticket = false;
 	while (outq_size(&c->out) > 0 && total < SEAL_BATCH) {
 		struct str plain = record_plain(c);
 		size_t n;
@@ -297,9 +301,8 @@ handshake_step(struct conn *c)
 	}
 	t->is_secured = true;
 	tls_certs_unref(&t->hello.certs);
-	/* It leaves together with the first bytes that we have to say. */
-	if (SSL_version(t->ssl) >= TLS1_3_VERSION && has_tickets(&t->hello))
-		SSL_new_session_ticket(t->ssl);
+	t->owes_ticket =
+	    SSL_version(t->ssl) >= TLS1_3_VERSION && has_tickets(&t->hello);
 	sealed_send(c);
 	conn_touched(c);
 	if (!(c->flags & CONN_DEAF) && c->events->secured != NULL)
