@@ -81,8 +81,7 @@ on_sent(struct mod *m, struct stanza *st)
 	    !mam_wants(m, acct, &st->to))
 		return STANZA_PASS;
 	st->archive_id = keep(acct, st, true);
-	mam_retract(acct, st, true);
-	return STANZA_PASS;
+	return mam_retract(acct, st, true);
 }
 
 /* Rooms keep archives of their own. */
@@ -114,8 +113,7 @@ on_deliver(struct mod *m, struct stanza *st)
 	elem_set(e, AT_ID, keep(acct, st, false));
 	elem_append(st->root, e);
 	st->is_archived = true;
-	mam_retract(acct, st, false);
-	return STANZA_PASS;
+	return mam_retract(acct, st, false);
 }
 
 /* Nobody but a server makes results of queries. */

@@ -42,10 +42,11 @@ void mam_media(const struct elem *message, struct archive_item *item);
 /*
  * XEP-0424: a retraction that has just been archived. What it retracts is
  * looked for in the account's archive and replaced by a tombstone, if the
- * same bare JID sent it.
+ * same bare JID sent it. HELD until that is done, so that who hears of the
+ * retraction finds the archive changed; PASS if it is no retraction.
  */
-void mam_retract(
-    struct account *acct, const struct stanza *st, bool is_outgoing);
+enum verdict mam_retract(
+    struct account *acct, struct stanza *st, bool is_outgoing);
 
 /* In each instance. */
 struct mam {

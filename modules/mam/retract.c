@@ -5,6 +5,7 @@
 /* What is looked for; it has an arena of its own. */
 struct retraction {
 	struct arena *arena;
+	struct stanza *stanza; /* waits */
 	struct str owner;
 	struct jid with;
 	struct str id; /* of the retraction's <message/> */
@@ -41,28 +42,42 @@ is_meant(const struct retraction *r, const struct archive_item *item)
 }
 
 static void
+on_replaced(void *ctx, int err)
+{
+	struct retraction *r = ctx;
+	struct stanza *st = r->stanza;
+
+	arena_free(&r->arena);
+	stanza_resume(st, STANZA_PASS);
+}
+
+static void
 on_found(void *ctx, int err, const struct archive_page *page)
 {
 	struct retraction *r = ctx;
+	struct store_write *w = store_write_new(r->owner);
+	bool is_found = false;
 
 	for (size_t i = 0; err == 0 && i < page->count; i++) {
-		struct str xml;
-		struct store_write *w;
+		struct str xml = STR_NONE;
 
-		if (!is_meant(r, &page->items[i]))
-			continue;
-		xml = tombstone(r, &page->items[i]);
+		if (is_meant(r, &page->items[i]))
+			xml = tombstone(r, &page->items[i]);
 		if (str_is_none(xml))
 			continue;
-		w = store_write_new(r->owner);
 		archive_replace(w, r->owner, page->items[i].id, xml);
-		store_commit(&w, NULL, NULL);
+		is_found = true;
 	}
-	arena_free(&r->arena);
+	if (is_found) {
+		store_commit(&w, on_replaced, r);
+	} else {
+		store_write_drop(&w);
+		on_replaced(r, err);
+	}
 }
 
-void
-mam_retract(struct account *acct, const struct stanza *st, bool is_outgoing)
+enum verdict
+mam_retract(struct account *acct, struct stanza *st, bool is_outgoing)
 {
 	struct str id = elem_attr(elem_child(st->root, EL_RETRACT), AT_ID);
 	struct archive_filter filter = { .limit = 10 };
@@ -70,10 +85,11 @@ mam_retract(struct account *acct, const struct stanza *st, bool is_outgoing)
 	struct arena *a;
 
 	if (id.n == 0)
-		return;
+		return STANZA_PASS;
 	a = arena_new(0);
 	r = arena_new_of(a, struct retraction);
 	r->arena = a;
+	r->stanza = st;
 	r->owner = str_dup(a, acct->jid.bare);
 	r->with = jid_dup(a, is_outgoing ? &st->to : &st->from);
 	r->id = str_dup(a, stanza_id(st));
@@ -82,4 +98,5 @@ mam_retract(struct account *acct, const struct stanza *st, bool is_outgoing)
 	filter.origin_id = id;
 	filter.with = r->with.bare;
 	archive_find(r->owner, &filter, on_found, r);
+	return STANZA_HELD;
 }

@@ -37,5 +37,13 @@ on_mam(struct room *r, struct stanza *iq)
 	if (r->config.whois != 1 && r->config.was_open &&
 	    right_of(r, &iq->from) < AFF_ADMIN)
 		rules.shape = hide_author;
+	if (r->removals > 0) {
+		/* Who has heard of a retraction finds the archive changed. */
+		if (r->readers.next == NULL)
+			list_init(&r->readers);
+		list_add(&r->readers, &iq->node);
+		room_hold(r);
+		return STANZA_DONE;
+	}
 	return history_query(iq, &rules);
 }

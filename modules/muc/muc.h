@@ -117,6 +117,8 @@ struct hat {
 struct room {
 	struct jid jid; /* bare; on the heap */
 	struct mod *mod;
+	unsigned removals;   /* tombstones that are not in the archive yet */
+	struct list readers; /* queries of the archive behind them */
 	bool is_loading, is_there, is_locked, is_stored;
 	unsigned holds;	     /* callbacks under way */
 	struct list waiting; /* stanzas, while it is loaded */

@@ -16,6 +16,21 @@ struct removal {
 	struct arena *arena; /* this lives in it */
 };
 
+/* Queries of the archive that waited for it to be changed. */
+static void
+read_on(struct room *r)
+{
+	struct stanza *iq;
+
+	if (r->readers.next == NULL)
+		return;
+	while ((iq = LIST_FIRST(&r->readers, struct stanza, node)) != NULL) {
+		list_del(&iq->node);
+		on_mam(r, iq);
+		room_release(r);
+	}
+}
+
 static void
 removal_end(struct removal *x)
 {
@@ -23,6 +38,8 @@ removal_end(struct removal *x)
 	struct arena *a = x->arena;
 
 	arena_free(&a);
+	if (--r->removals == 0)
+		read_on(r);
 	room_release(r);
 }
 
@@ -34,6 +51,7 @@ removal_new(struct room *r)
 
 	x->arena = a;
 	x->room = r;
+	r->removals++;
 	room_hold(r);
 	return x;
 }
