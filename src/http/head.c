@@ -230,7 +230,10 @@ length_parse(struct http_req *r)
 	if (!str_is_none(http_head(r, "transfer-encoding")))
 		return str_is_none(length) ? 411 : 400;
 	if (str_is_none(length))
-		return 0;
+		return str_is(r->method, "POST") || str_is(r->method, "PUT") ||
+			       str_is(r->method, "PATCH")
+			   ? 411
+			   : 0;
 	if (!str_to_u64(length, &r->length))
 		return 400;
 	return 0;
