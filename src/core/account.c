@@ -285,15 +285,6 @@ account_load_release(struct account *acct, int err)
 
 static void on_row(void *ctx, int err, const struct account_row *row);
 
-/* All that is loaded with the row of an account that is there. */
-static void
-load_rest(struct account *acct)
-{
-	roster_load(acct);
-	spool_account_load(acct);
-	hook_account(HOOK_ACCOUNT_LOAD, acct);
-}
-
 static void
 absent(struct account *acct)
 {
@@ -317,8 +308,9 @@ on_row(void *ctx, int err, const struct account_row *row)
 	}
 	if (err == 0) {
 		acct->is_banned = !str_is_empty(row->ban);
-		if (acct->roster == NULL)
-			load_rest(acct);
+		roster_load(acct);
+		spool_account_load(acct);
+		hook_account(HOOK_ACCOUNT_LOAD, acct);
 	}
 	account_load_release(acct, err);
 }
@@ -367,20 +359,6 @@ account_made(const struct jid *bare)
 		account_detach(acct);
 		account_settle(acct);
 	}
-}
-
-void
-account_get_known(const struct jid *bare, account_fn *found, void *ctx)
-{
-	struct host *host = host_find(bare->domain);
-	struct account *acct;
-
-	if (host != NULL && account_lookup(bare->bare) == NULL) {
-		acct = account_at(bare, host);
-		/* With the row, not after it: the store is asked but once. */
-		load_rest(acct);
-	}
-	account_get(bare, found, ctx);
 }
 
 void

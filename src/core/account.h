@@ -73,8 +73,6 @@ API struct loop *account_home(struct str bare);
  */
 typedef void account_fn(void *ctx, int err, struct account *acct);
 API void account_get(const struct jid *bare, account_fn *found, void *ctx);
-/* The same, quicker, for one who has just proved to be there. */
-void account_get_known(const struct jid *bare, account_fn *found, void *ctx);
 /* Only if it is in memory and ready; NULL otherwise. */
 API struct account *account_peek(struct str bare);
 /* As account_get, from any loop: runs `found` on the account's home. */

@@ -74,7 +74,7 @@ void
 stream_load_account(struct stream *s)
 {
 	stream_pin(s);
-	account_get_known(&s->nego->user, on_account, s);
+	account_get(&s->nego->user, on_account, s);
 }
 
 /* ---- binding ---- */
