@@ -115,7 +115,7 @@ targets_order(struct dial *d)
 {
 	struct dns_srv rows[2 * DNS_SRV_MAX];
 	bool is_used[2 * DNS_SRV_MAX] = { false };
-	struct target sorted[2 * DNS_SRV_MAX];
+	struct target sorted[2 * DNS_SRV_MAX] = { 0 };
 	size_t n = d->target_count;
 
 	for (size_t i = 0; i < n; i++)

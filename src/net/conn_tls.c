@@ -487,7 +487,8 @@ conn_start_tls_client(struct conn *c, const char *server, struct str own,
 		.is_client = true };
 	tls_begin(c, t, cert != NULL ? cert : certs->certs[0]);
 	SSL_set_connect_state(t->ssl);
-	SSL_set_tlsext_host_name(t->ssl, server);
+	/* The macro casts the const away; the name is copied. */
+	SSL_set_tlsext_host_name(t->ssl, (char *)(uintptr_t)server);
 	if (is_direct)
 		SSL_set_alpn_protos(t->ssl, alpn, tls_alpn_offer(role, alpn));
 }
