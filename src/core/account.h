@@ -47,7 +47,7 @@ struct account {
 	struct list sessions;  /* of struct session, bound or detached */
 	struct roster *roster; /* loaded with the account */
 	struct spool *spool;   /* what is kept for it; of spool.c */
-	void **slots;	       /* modules' state, by module index */
+	void **slots;	       /* modules' state: see slots.c */
 	unsigned pins;	       /* keeps it in memory */
 	bool is_banned;
 	bool is_deleted; /* waits for its pins to go */

@@ -27,7 +27,7 @@ struct session {
 	struct stanza *presence; /* the last available broadcast, or NULL */
 	struct list directed;	 /* addresses that got directed presence */
 	int64_t since;		 /* clock_real() of bind */
-	void **slots;		 /* modules' state, by module index */
+	void **slots;		 /* modules' state: see slots.c */
 	int8_t priority;	 /* of the available presence */
 	bool is_interested;	 /* has asked for the roster */
 	uint8_t filters;	 /* how many want HOOK_SESSION_SEND for it */
