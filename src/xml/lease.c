@@ -3,7 +3,7 @@
 
 #include "base/random.h"
 
-#define POOL_MAX 32
+#define POOL_MAX 16
 
 /* Looking at bytes again and again is bounded too: this often on average. */
 #define RESCANS_MAX 128
