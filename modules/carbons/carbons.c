@@ -211,6 +211,21 @@ on_switch(struct mod *m, struct stanza *iq)
 	return stanza_reply(iq);
 }
 
+static void
+on_bind_features(struct mod *m, struct stream *s, struct elem *list)
+{
+	elem_set(elem_add(list, EL_BIND2_FEATURE), AT_VAR,
+	    STR("urn:xmpp:carbons:2"));
+}
+
+static void
+on_bind(struct mod *m, struct session *s, const struct elem *bind,
+    struct elem *bound)
+{
+	if (elem_child(bind, EL_CARBONS_ENABLE) != NULL)
+		((struct carbons *)session_slot(s, m))->is_on = true;
+}
+
 /* ---- the table --------------------------------------------------------- */
 
 static const struct iq_route routes[] = {
@@ -226,6 +241,8 @@ static const struct hook hooks[] = {
 	    .skips = is_unforged },
 	{ HOOK_MESSAGE_ROUTED, NORMAL, .stanza = on_routed,
 	    .skips = is_groupchat },
+	{ HOOK_BIND_FEATURES, NORMAL, .features = on_bind_features },
+	{ HOOK_BIND_REQUEST, NORMAL, .bind = on_bind },
 	HOOKS_END,
 };
 

@@ -250,6 +250,21 @@ on_features(struct mod *m, struct stream *s, struct elem *features)
 		elem_add(features, EL_CSI);
 }
 
+static void
+on_bind_features(struct mod *m, struct stream *s, struct elem *list)
+{
+	elem_set(
+	    elem_add(list, EL_BIND2_FEATURE), AT_VAR, STR("urn:xmpp:csi:0"));
+}
+
+static void
+on_bind(struct mod *m, struct session *s, const struct elem *bind,
+    struct elem *bound)
+{
+	if (elem_child(bind, EL_CSI_INACTIVE) != NULL)
+		set_inactive(m, s, true);
+}
+
 /* ---- the table --------------------------------------------------------- */
 
 static const struct hook hooks[] = {
@@ -257,6 +272,8 @@ static const struct hook hooks[] = {
 	{ HOOK_SESSION_NONZA, NORMAL, .nonza = on_nonza },
 	{ HOOK_SESSION_DETACHED, FIRST, .session = on_detached },
 	{ HOOK_STREAM_FEATURES, NORMAL, .features = on_features },
+	{ HOOK_BIND_FEATURES, NORMAL, .features = on_bind_features },
+	{ HOOK_BIND_REQUEST, NORMAL, .bind = on_bind },
 	HOOKS_END,
 };
 

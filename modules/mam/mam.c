@@ -33,8 +33,9 @@ on_kept(void *ctx, int err)
 
 /* Answers the id, in the stanza's arena. */
 static struct str
-keep(struct account *acct, struct stanza *st, bool is_outgoing)
+keep(struct mod *m, struct account *acct, struct stanza *st, bool is_outgoing)
 {
+	struct mam_prefs *prefs = account_slot(acct, m);
 	struct arena *a = st->arena;
 	char *id = arena_bytes(a, UUID_LEN + 1);
 	struct archive_item item = { .is_outgoing = is_outgoing };
@@ -52,6 +53,7 @@ keep(struct account *acct, struct stanza *st, bool is_outgoing)
 	mam_media(st->root, &item);
 	archive_append(w, acct->jid.bare, &item);
 	store_commit(&w, on_kept, receipt_ref(st->receipt));
+	prefs->kept++;
 	return item.id;
 }
 
@@ -80,7 +82,7 @@ on_sent(struct mod *m, struct stanza *st)
 	if (str_eq(st->to.bare, acct->jid.bare) || !is_worth(st) ||
 	    !mam_wants(m, acct, &st->to))
 		return STANZA_PASS;
-	st->archive_id = keep(acct, st, true);
+	st->archive_id = keep(m, acct, st, true);
 	return mam_retract(acct, st, true);
 }
 
@@ -110,7 +112,7 @@ on_deliver(struct mod *m, struct stanza *st)
 	/* The archived copy has no id of its own in it: the result tells. */
 	e = elem_new(st->arena, EL_STANZA_ID);
 	elem_set_copy(e, AT_BY, acct->jid.bare);
-	elem_set(e, AT_ID, keep(acct, st, false));
+	elem_set(e, AT_ID, keep(m, acct, st, false));
 	elem_append(st->root, e);
 	st->is_archived = true;
 	return mam_retract(acct, st, false);
@@ -156,7 +158,7 @@ on_other(struct mod *m, struct stanza *iq)
 static void
 on_bound(struct mod *m, struct session *s)
 {
-	s->reads_archive = mam_is_device(m, s);
+	s->reads_archive |= mam_is_device(m, s);
 }
 
 /* ---- the table --------------------------------------------------------- */
@@ -187,6 +189,8 @@ static const struct hook hooks[] = {
 	{ HOOK_MESSAGE_DELIVER, NORMAL, .stanza = on_deliver, .skips = skips },
 	{ HOOK_ACCOUNT_LOAD, NORMAL, .account = on_load },
 	{ HOOK_SESSION_BOUND, NORMAL, .session = on_bound },
+	{ HOOK_BIND_PREPARE, NORMAL, .login = mam_on_prepare },
+	{ HOOK_BIND_REQUEST, NORMAL, .bind = mam_on_bind },
 	HOOKS_END,
 };
 

@@ -22,6 +22,7 @@ struct mam_prefs {
 	/* Resources whose clients read the archive; the oldest first. */
 	struct str *device;
 	size_t device_count;
+	unsigned kept; /* messages, since it was loaded */
 };
 
 /* May what is exchanged with `with` be archived? */
@@ -47,6 +48,11 @@ void mam_media(const struct elem *message, struct archive_item *item);
  */
 enum verdict mam_retract(
     struct account *acct, struct stanza *st, bool is_outgoing);
+
+/* What a login that binds is told of the archive (bind.c). */
+void mam_on_prepare(struct mod *m, struct login *l);
+void mam_on_bind(struct mod *m, struct session *s, const struct elem *bind,
+    struct elem *bound);
 
 /* In each instance. */
 struct mam {

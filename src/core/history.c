@@ -353,21 +353,27 @@ add_end(struct elem *parent, enum qname name, struct str id)
 	elem_set(e, AT_TIMESTAMP, stamp_of(a, id));
 }
 
+void
+history_add_metadata(struct elem *parent, const struct archive_page *page)
+{
+	struct elem *e = elem_add(parent, EL_MAM_METADATA);
+
+	if (page->count == 0)
+		return;
+	add_end(e, EL_MAM_START, page->items[0].id);
+	add_end(e, EL_MAM_END, page->items[page->count - 1].id);
+}
+
 static void
 on_ends(void *ctx, int err, const struct archive_page *page)
 {
 	struct stanza *iq = ctx;
-	struct elem *e;
 
 	if (err < 0) {
 		stanza_refuse(iq, EL_INTERNAL_SERVER_ERROR);
 		return;
 	}
-	e = elem_add(stanza_result(iq), EL_MAM_METADATA);
-	if (page->count > 0) {
-		add_end(e, EL_MAM_START, page->items[0].id);
-		add_end(e, EL_MAM_END, page->items[page->count - 1].id);
-	}
+	history_add_metadata(stanza_result(iq), page);
 	stanza_send_back(iq);
 }
 

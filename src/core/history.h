@@ -7,6 +7,7 @@
 #define CORE_HISTORY_H
 
 #include "core/stanza.h"
+#include "store/store.h"
 
 struct history_rules {
 	size_t page_max; /* most results sent for one query */
@@ -25,5 +26,9 @@ struct history_rules {
  */
 API enum verdict history_query(
     struct stanza *iq, const struct history_rules *rules);
+
+/* <metadata/> of what archive_ends() found, as a child of `parent`. */
+API void history_add_metadata(
+    struct elem *parent, const struct archive_page *page);
 
 #endif

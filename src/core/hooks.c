@@ -169,12 +169,30 @@ hook_roster(struct account *acct, const struct roster_item *item)
 }
 
 void
-hook_features(struct stream *s, struct elem *features)
+hook_features(enum hook_point point, struct stream *s, struct elem *features)
 {
-	const struct chain *c = chain_of(HOOK_STREAM_FEATURES, stream_host(s));
+	const struct chain *c = chain_of(point, stream_host(s));
 
 	for (size_t i = 0; i < c->count; i++)
 		c->item[i].hook->features(c->item[i].mod, s, features);
+}
+
+void
+hook_login(struct login *l, const struct host *host)
+{
+	const struct chain *c = chain_of(HOOK_BIND_PREPARE, host);
+
+	for (size_t i = 0; i < c->count; i++)
+		c->item[i].hook->login(c->item[i].mod, l);
+}
+
+void
+hook_bind(struct session *s, const struct elem *bind, struct elem *bound)
+{
+	const struct chain *c = chain_of(HOOK_BIND_REQUEST, session_host(s));
+
+	for (size_t i = 0; i < c->count; i++)
+		c->item[i].hook->bind(c->item[i].mod, s, bind, bound);
 }
 
 enum verdict

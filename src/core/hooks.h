@@ -26,7 +26,11 @@ void hook_presence(struct session *s, struct elem *presence);
 bool hook_presence_allow(struct account *acct, const struct jid *to);
 void hook_account(enum hook_point point, struct account *acct);
 void hook_roster(struct account *acct, const struct roster_item *item);
-void hook_features(struct stream *s, struct elem *features);
+/* HOOK_STREAM_FEATURES or HOOK_BIND_FEATURES. */
+void hook_features(
+    enum hook_point point, struct stream *s, struct elem *features);
+void hook_login(struct login *l, const struct host *host);
+void hook_bind(struct session *s, const struct elem *bind, struct elem *bound);
 enum verdict hook_stream_iq(struct stream *s, struct stanza *iq);
 /* Is there any handler at the point? (To skip work that only they need.) */
 bool hook_has(enum hook_point point, const struct host *host);

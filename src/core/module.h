@@ -112,6 +112,18 @@ enum hook_point {
 
 	/* (mod, stream, <features/>): adds what the stream offers. */
 	HOOK_STREAM_FEATURES,
+	/* (mod, stream, <inline/>): what can be asked for with Bind 2. */
+	HOOK_BIND_FEATURES,
+	/*
+	 * (mod, login): before a resource is bound with a login (XEP-0386);
+	 * may use login_hold().
+	 */
+	HOOK_BIND_PREPARE,
+	/*
+	 * (mod, session, <bind/>, <bound/>): does what was asked for with it,
+	 * before HOOK_SESSION_BOUND. Nothing may be sent.
+	 */
+	HOOK_BIND_REQUEST,
 	/* (mod, stream, stanza): an iq before login (XEP-0077); no HELD. */
 	HOOK_STREAM_IQ,
 	/* (mod, disco query element, stanza): adds to an answer about a host
@@ -145,6 +157,9 @@ struct hook {
 		    const struct roster_item *item);
 		void (*features)(
 		    struct mod *m, struct stream *s, struct elem *features);
+		void (*login)(struct mod *m, struct login *l);
+		void (*bind)(struct mod *m, struct session *s,
+		    const struct elem *bind, struct elem *bound);
 		enum verdict (*stream_iq)(
 		    struct mod *m, struct stream *s, struct stanza *iq);
 		void (*disco)(

@@ -38,7 +38,7 @@ struct sasl {
 	bool is_waiting; /* for the store or the pool */
 	bool is_dead;	 /* freed meanwhile */
 	struct jid user;
-	bool is_known, is_banned;
+	bool is_known, is_banned, has_authzid;
 	struct scram_keys keys;
 	struct scram_first first;
 	struct str nonce;	 /* the client's and ours */
@@ -130,6 +130,7 @@ succeed(struct sasl *s, struct str data)
 		.what = SASL_DONE,
 		.data = data,
 		.user = s->user,
+		.has_authzid = s->has_authzid,
 	};
 
 	if (s->is_banned)
@@ -206,6 +207,7 @@ is_own(struct sasl *s, struct str authzid)
 
 	if (str_is_none(authzid) || authzid.n == 0)
 		return true;
+	s->has_authzid = true;
 	return jid_parse(s->arena, authzid, &jid) == 0 &&
 	       jid_eq(&jid, &s->user);
 }

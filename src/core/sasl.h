@@ -26,6 +26,7 @@ struct sasl_result {
 	enum qname condition; /* EL_SASL_NOT_AUTHORIZED... */
 	const char *text;     /* for the client, or NULL */
 	struct jid user;    /* DONE: who (bare); FAIL: whom it tried or none */
+	bool has_authzid;   /* DONE: it named itself as whom to act */
 	bool is_store_down; /* FAIL with temporary-auth-failure */
 };
 

@@ -61,6 +61,7 @@ session_new(struct account *acct, struct stream *st, struct str resource)
 	s->via = via_of(st);
 	if (st->nego->lang[0] != '\0')
 		s->lang = str_heap(str_c(st->nego->lang));
+	s->client = str_heap(st->nego->client);
 	list_init(&s->directed);
 	list_add(&acct->sessions, &s->node);
 	if (sessions.next == NULL)
@@ -82,6 +83,7 @@ session_free(void *msg)
 	sm_free(&s->sm);
 	str_free(&s->jid.full);
 	str_free(&s->lang);
+	str_free(&s->client);
 	xfree(s);
 	account_unpin(acct);
 }

@@ -37,6 +37,7 @@ struct session {
 	bool is_overflowing;	 /* too much is queued: it will be detached */
 	enum session_via via;
 	struct str lang;       /* xml:lang of its stream, or none */
+	struct str client;     /* of its user agent (XEP-0388), or none */
 	struct list loop_node; /* in the loop's sessions */
 };
 

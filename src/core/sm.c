@@ -349,16 +349,23 @@ sm_has_parcel(const struct sm *sm, const struct parcel *p)
 
 /* ---- elements of the protocol ---- */
 
-void
-sm_send_failed(struct stream *s, enum qname condition, int64_t h)
+struct elem *
+sm_failed(struct arena *a, enum qname condition, int64_t h)
 {
-	struct arena *a = arena_new(0);
 	struct elem *e = elem_new(a, EL_SM_FAILED);
 
 	if (h >= 0)
 		elem_set_uint(e, AT_H, (uint64_t)h);
 	elem_add(e, (qname_t)condition);
-	stream_send_elem(s, e);
+	return e;
+}
+
+void
+sm_send_failed(struct stream *s, enum qname condition, int64_t h)
+{
+	struct arena *a = arena_new(0);
+
+	stream_send_elem(s, sm_failed(a, condition, h));
 	arena_free(&a);
 }
 
@@ -368,18 +375,31 @@ is_true(struct str value)
 	return str_is(value, "true") || str_is(value, "1");
 }
 
+static struct elem *
+enabled(struct arena *a, const struct sm *sm)
+{
+	struct elem *e = elem_new(a, EL_SM_ENABLED);
+
+	if (sm_can_resume(sm)) {
+		elem_set_copy(e, AT_ID, str_c(sm->id));
+		elem_set(e, AT_RESUME, STR("true"));
+		elem_set_uint(e, AT_MAX, sm->resume_ms / 1000);
+	}
+	return e;
+}
+
+void
+sm_add_enabled(const struct sm *sm, struct elem *parent)
+{
+	elem_append(parent, enabled(elem_arena(parent), sm));
+}
+
 static void
 send_enabled(const struct sm *sm)
 {
 	struct arena *a = arena_new(0);
-	struct elem *e = elem_new(a, EL_SM_ENABLED);
 
-	if (sm_can_resume(sm)) {
-		elem_set(e, AT_ID, str_c(sm->id));
-		elem_set(e, AT_RESUME, STR("true"));
-		elem_set_uint(e, AT_MAX, sm->resume_ms / 1000);
-	}
-	stream_send_elem(sm->session->stream, e);
+	stream_send_elem(sm->session->stream, enabled(a, sm));
 	arena_free(&a);
 }
 
@@ -413,7 +433,6 @@ sm_enable(struct session *s, const struct elem *enable)
 		arena_free(&a);
 	}
 	s->sm = sm;
-	send_enabled(sm);
 }
 
 void
@@ -425,8 +444,10 @@ sm_on_nonza(struct session *s, const struct elem *e)
 	case EL_SM_ENABLE:
 		if (sm != NULL)
 			sm_send_failed(s->stream, EL_UNEXPECTED_REQUEST, -1);
-		else
+		else {
 			sm_enable(s, e);
+			send_enabled(s->sm);
+		}
 		return;
 	case EL_SM_R:
 		if (sm != NULL) {

@@ -78,8 +78,10 @@ struct sm {
 	char id[SM_ID_LEN + 1]; /* "" when it can't be resumed */
 };
 
-/* <enable/>: the session counts from now on. */
+/* <enable/>: the session counts from now on, once <enabled/> is out. */
 void sm_enable(struct session *s, const struct elem *enable);
+/* That, as a child of `parent`. */
+void sm_add_enabled(const struct sm *sm, struct elem *parent);
 /* Any other element of the protocol. */
 void sm_on_nonza(struct session *s, const struct elem *e);
 /* Frees it, after sm_end(). */
@@ -146,6 +148,7 @@ int sm_item_spool(struct sm *sm, struct sm_item *item);
 struct stanza *sm_item_stanza(struct sm *sm, struct sm_item *item);
 void sm_item_free(struct sm *sm, struct sm_item *item);
 /* <failed/> with a condition, and h unless it is not known (-1). */
+struct elem *sm_failed(struct arena *a, enum qname condition, int64_t h);
 void sm_send_failed(struct stream *s, enum qname condition, int64_t h);
 /* The client acknowledges: false if it can't have counted so far. */
 bool sm_acked(struct sm *sm, uint32_t h);

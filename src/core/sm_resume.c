@@ -127,9 +127,15 @@ sm_resend(struct sm *sm)
 static void
 send_resumed(const struct sm *sm, struct stream *s)
 {
-	struct arena *a = arena_new(0);
-	struct elem *e = elem_new(a, EL_SM_RESUMED);
+	struct arena *a;
+	struct elem *e;
 
+	if (s->nego->login != NULL) {
+		login_resumed(s, sm->session, sm->in->durable);
+		return;
+	}
+	a = arena_new(0);
+	e = elem_new(a, EL_SM_RESUMED);
 	elem_set(e, AT_PREVID, str_c(sm->id));
 	elem_set_uint(e, AT_H, sm->in->durable);
 	stream_send_elem(s, e);
@@ -290,8 +296,12 @@ sm_end(struct sm *sm, enum sm_end how)
 
 		sm_resumer_gone(sm);
 		s->nego->resuming = NULL;
-		sm_send_failed(s, EL_ITEM_NOT_FOUND, sm->in->durable);
-		stream_go_on(s);
+		if (s->nego->login != NULL) {
+			login_not_resumed(s, sm->in->durable);
+		} else {
+			sm_send_failed(s, EL_ITEM_NOT_FOUND, sm->in->durable);
+			stream_go_on(s);
+		}
 	}
 	while ((item = LIST_FIRST(&sm->queue, struct sm_item, node)) != NULL) {
 		if (item->is_worth)

@@ -175,13 +175,16 @@ stream_arrived(void *ctx)
 	streams_add(s);
 	s->xml.limits = &after_auth;
 	timer_start(&s->nego->deadline, due > now ? due - now : 0, on_deadline);
+	stream_pin(s);
 	stream_load_account(s);
-	stream_go_on(s);
+	if (s->nego != NULL && s->nego->login == NULL)
+		stream_go_on(s);
+	stream_unpin(s);
 }
 
 /*
- * After <success/>: the client begins a new stream. It is answered by the
- * home of the account, so that from now on one thread has it all.
+ * The client has shown who it is. It begins a new stream, which is answered by
+ * the home of the account, so that from now on one thread has it all.
  */
 static void
 stream_go_home(struct stream *s)
@@ -190,8 +193,13 @@ stream_go_home(struct stream *s)
 	struct transport *t = s->transport;
 
 	s->has_succeeded = false;
-	s->has_header = false;
-	xml_stream_restart(&s->xml);
+	if (s->nego->login != NULL) {
+		/* With SASL2 it goes on, once it has its answer. */
+		s->is_waiting = true;
+	} else {
+		s->has_header = false;
+		xml_stream_restart(&s->xml);
+	}
 	if (home == loop_self()) {
 		s->xml.limits = &after_auth;
 		stream_load_account(s);
@@ -339,7 +347,6 @@ stream_input(struct stream *s, const char *p, size_t n)
 	if (s->is_closing)
 		return;
 	s->heard = loop_now();
-	s->heard = loop_now();
 	if (s->nego != NULL || s->is_waiting)
 		nego_input(s, p, n);
 	else
@@ -355,13 +362,14 @@ stream_wait(struct stream *s)
 void
 stream_go_on(struct stream *s)
 {
-	struct buf pending = s->pending;
+	struct buf pending;
 
 	s->is_waiting = false;
 	if (s->is_busy || s->is_closing)
 		return;
 	if (s->has_succeeded)
 		stream_go_home(s);
+	pending = s->pending;
 	if (s->is_waiting || s->is_closing || pending.n == 0)
 		return;
 	s->pending = (struct buf){ 0 };
@@ -429,6 +437,11 @@ element_before_auth(struct stream *s, struct elem *e)
 {
 	struct arena *a = elem_arena(e);
 
+	if (s->nego->login != NULL) {
+		stream_on_login_elem(s, e);
+		arena_free(&a);
+		return;
+	}
 	switch (elem_name(e)) {
 	case EL_STARTTLS:
 		stream_on_starttls(s);
@@ -442,6 +455,10 @@ element_before_auth(struct stream *s, struct elem *e)
 	case EL_ABORT:
 		stream_on_abort(s);
 		break;
+	case EL_SASL2_AUTHENTICATE:
+		/* It is kept for what it asks beside. */
+		stream_on_authenticate(s, e);
+		return;
 	default:
 		stanza_before_auth(s, e);
 		return;

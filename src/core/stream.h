@@ -50,6 +50,17 @@ API void stream_send_elem(struct stream *s, const struct elem *e);
 API void stream_hold(struct stream *s);
 API void stream_release(struct stream *s);
 
+/*
+ * A login that binds a resource right away (XEP-0386), for HOOK_BIND_PREPARE:
+ * its account, and <bound/>, to which may be added. While it is held, nothing
+ * goes on; each hold needs its release.
+ */
+struct login;
+API struct account *login_account(const struct login *l);
+API struct elem *login_bound(const struct login *l);
+API void login_hold(struct login *l);
+API void login_release(struct login *l);
+
 /* All streams of the calling loop that have not logged in, too. */
 void stream_each(void (*fn)(void *ctx, struct stream *s), void *ctx);
 /* The loop's streams are told `system-shutdown` and closed. */

@@ -33,12 +33,15 @@ stream_on_starttls(struct stream *s)
 static void
 send_failure(struct stream *s, enum qname condition, const char *text)
 {
+	bool is_new = s->nego->login != NULL;
 	struct arena *a = arena_new(0);
-	struct elem *e = elem_new(a, EL_FAILURE), *t;
+	struct elem *e = elem_new(a, is_new ? EL_SASL2_FAILURE : EL_FAILURE);
+	struct elem *t;
 
 	elem_add(e, (qname_t)condition);
 	if (text != NULL) {
-		t = elem_add_text(e, EL_SASL_TEXT, str_c(text));
+		t = elem_add_text(
+		    e, is_new ? EL_SASL2_TEXT : EL_SASL_TEXT, str_c(text));
 		elem_set(t, AT_XML_LANG, STR("en"));
 	}
 	stream_send_elem(s, e);
@@ -51,6 +54,7 @@ answer_failure(struct stream *s)
 	struct nego *n = s->nego;
 
 	send_failure(s, n->condition, n->text);
+	login_free(&n->login);
 	if (++n->failures >= conf_now()->limits.auth_failures)
 		stream_fail(s, EL_SE_POLICY_VIOLATION,
 		    "too many failed attempts to log in");
@@ -64,8 +68,9 @@ on_delay(struct timer *t)
 	answer_failure(CONTAINER_OF(t, struct nego, delay)->stream);
 }
 
-static void
-fail(struct stream *s, enum qname condition, const char *text, struct str user)
+void
+stream_auth_fail(
+    struct stream *s, enum qname condition, const char *text, struct str user)
 {
 	struct nego *n = s->nego;
 	uint64_t delay = 0;
@@ -91,17 +96,25 @@ fail(struct stream *s, enum qname condition, const char *text, struct str user)
 /* ---- the exchange ---- */
 
 static void
+send_success(struct stream *s, struct str data)
+{
+	struct arena *a = arena_new(0);
+	struct elem *e = elem_new(a, EL_SUCCESS);
+
+	if (!str_is_none(data))
+		elem_set_text(e, data.n > 0 ? str_base64(a, data) : STR("="));
+	stream_send_elem(s, e);
+	arena_free(&a);
+	s->is_authenticated = true;
+}
+
+static void
 succeed(struct stream *s, const struct sasl_result *r)
 {
 	struct nego *n = s->nego;
-	struct arena *a = arena_new(0);
-	struct elem *e = elem_new(a, EL_SUCCESS);
 	struct conn *c = s->transport->ops->conn(s->transport);
 	const char *tls = NULL;
 
-	if (!str_is_none(r->data))
-		elem_set_text(
-		    e, r->data.n > 0 ? str_base64(a, r->data) : STR("="));
 	if (c != NULL && stream_is_tls(s))
 		tls = conn_tls_version(c);
 	n->user = jid_of(str_heap(r->user.bare));
@@ -109,34 +122,56 @@ succeed(struct stream *s, const struct sasl_result *r)
 	log_info(&s->log, "logged in with %s%s%s", n->mechanism,
 	    tls != NULL ? " over " : " without TLS", tls != NULL ? tls : "");
 	metric_add(METRIC_LOGINS, 1);
-	stream_send_elem(s, e);
-	arena_free(&a);
+	if (n->login != NULL)
+		login_authenticated(s, r);
+	else
+		send_success(s, r->data);
 	sasl_free(&n->sasl);
-	s->is_authenticated = true;
 	s->has_succeeded = true;
 	stream_go_on(s);
+}
+
+static void
+send_challenge(struct stream *s, struct str data)
+{
+	struct arena *a = arena_new(0);
+	struct elem *e = elem_new(a, EL_CHALLENGE);
+
+	elem_set_text(e, str_base64(a, data));
+	stream_send_elem(s, e);
+	arena_free(&a);
+}
+
+/* XEP-0388: an authorization identity has to be that of the header. */
+static bool
+is_of_another(const struct stream *s, const struct sasl_result *r)
+{
+	return s->nego->login != NULL && r->has_authzid &&
+	       !str_is_none(s->nego->from) &&
+	       !str_eq(s->nego->from, r->user.bare);
 }
 
 static void
 on_step(void *ctx, const struct sasl_result *r)
 {
 	struct stream *s = (struct stream *)ctx;
-	struct arena *a;
-	struct elem *e;
 
 	switch (r->what) {
 	case SASL_DONE:
-		succeed(s, r);
+		if (is_of_another(s, r))
+			stream_auth_fail(
+			    s, EL_SASL_INVALID_AUTHZID, NULL, r->user.bare);
+		else
+			succeed(s, r);
 		break;
 	case SASL_FAIL:
-		fail(s, r->condition, r->text, r->user.bare);
+		stream_auth_fail(s, r->condition, r->text, r->user.bare);
 		break;
 	case SASL_CONTINUE:
-		a = arena_new(0);
-		e = elem_new(a, EL_CHALLENGE);
-		elem_set_text(e, str_base64(a, r->data));
-		stream_send_elem(s, e);
-		arena_free(&a);
+		if (s->nego->login != NULL)
+			login_challenge(s, r->data);
+		else
+			send_challenge(s, r->data);
 		stream_go_on(s);
 		break;
 	}
@@ -157,35 +192,45 @@ decode(struct elem *e, struct str *message_r)
 	return true;
 }
 
+bool
+stream_auth_begin(struct stream *s, struct str mechanism)
+{
+	struct nego *n = s->nego;
+	enum qname why = EL_NONE;
+
+	if (stream_needs_tls(s)) {
+		why = EL_SASL_ENCRYPTION_REQUIRED;
+	} else if (n->sasl != NULL) {
+		why = EL_SASL_MALFORMED_REQUEST;
+	} else {
+		n->mechanism[0] = '\0';
+		n->sasl =
+		    sasl_new(s->host, s->transport, mechanism, on_step, s);
+		if (n->sasl == NULL)
+			why = stream_offers_tls(s) && str_is(mechanism, "PLAIN")
+				  ? EL_SASL_ENCRYPTION_REQUIRED
+				  : EL_SASL_INVALID_MECHANISM;
+	}
+	if (why != EL_NONE) {
+		stream_auth_fail(s, why, NULL, STR_NONE);
+		return false;
+	}
+	/* It is one of ours, so it is short. */
+	memcpy(n->mechanism, mechanism.p, MIN(mechanism.n, MECHANISM_MAX - 1));
+	n->mechanism[MIN(mechanism.n, MECHANISM_MAX - 1)] = '\0';
+	return true;
+}
+
 void
 stream_on_auth(struct stream *s, struct elem *e)
 {
 	struct str mechanism = elem_attr(e, AT_MECHANISM), message;
 	struct nego *n = s->nego;
 
-	if (stream_needs_tls(s)) {
-		fail(s, EL_SASL_ENCRYPTION_REQUIRED, NULL, STR_NONE);
+	if (!stream_auth_begin(s, mechanism))
 		return;
-	}
-	if (n->sasl != NULL) {
-		fail(s, EL_SASL_MALFORMED_REQUEST, NULL, STR_NONE);
-		return;
-	}
-	n->mechanism[0] = '\0';
-	n->sasl = sasl_new(s->host, s->transport, mechanism, on_step, s);
-	if (n->sasl == NULL) {
-		fail(s,
-		    stream_offers_tls(s) && str_is(mechanism, "PLAIN")
-			? EL_SASL_ENCRYPTION_REQUIRED
-			: EL_SASL_INVALID_MECHANISM,
-		    NULL, STR_NONE);
-		return;
-	}
-	/* It is one of ours, so it is short. */
-	memcpy(n->mechanism, mechanism.p, MIN(mechanism.n, MECHANISM_MAX - 1));
-	n->mechanism[MIN(mechanism.n, MECHANISM_MAX - 1)] = '\0';
 	if (!decode(e, &message)) {
-		fail(s, EL_SASL_INCORRECT_ENCODING, NULL, STR_NONE);
+		stream_auth_fail(s, EL_SASL_INCORRECT_ENCODING, NULL, STR_NONE);
 		return;
 	}
 	stream_wait(s);
@@ -199,11 +244,11 @@ stream_on_response(struct stream *s, struct elem *e)
 	struct str message;
 
 	if (n->sasl == NULL) {
-		fail(s, EL_SASL_MALFORMED_REQUEST, NULL, STR_NONE);
+		stream_auth_fail(s, EL_SASL_MALFORMED_REQUEST, NULL, STR_NONE);
 		return;
 	}
 	if (!decode(e, &message)) {
-		fail(s, EL_SASL_INCORRECT_ENCODING, NULL, STR_NONE);
+		stream_auth_fail(s, EL_SASL_INCORRECT_ENCODING, NULL, STR_NONE);
 		return;
 	}
 	stream_wait(s);
@@ -213,5 +258,5 @@ stream_on_response(struct stream *s, struct elem *e)
 void
 stream_on_abort(struct stream *s)
 {
-	fail(s, EL_SASL_ABORTED, NULL, STR_NONE);
+	stream_auth_fail(s, EL_SASL_ABORTED, NULL, STR_NONE);
 }

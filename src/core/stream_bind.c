@@ -26,6 +26,7 @@ nego_free(struct nego **np)
 	timer_stop(&n->deadline);
 	timer_stop(&n->delay);
 	sasl_free(&n->sasl);
+	login_free(&n->login);
 	if (n->resuming != NULL)
 		sm_resumer_gone(n->resuming->sm);
 	if (n->waiting != NULL) {
@@ -35,6 +36,8 @@ nego_free(struct nego **np)
 	if (n->account != NULL)
 		account_unpin(n->account);
 	str_free(&n->user.full);
+	str_free(&n->from);
+	str_free(&n->client);
 	xfree(n);
 }
 
@@ -54,6 +57,11 @@ on_account(void *ctx, int err, struct account *acct)
 	if (acct != NULL && !acct->is_deleted) {
 		account_pin(acct);
 		n->account = acct;
+		if (n->login != NULL) {
+			login_go_on(s);
+			stream_unpin(s);
+			return;
+		}
 		e = n->waiting;
 		n->waiting = NULL;
 		if (e != NULL) {
@@ -110,8 +118,8 @@ send_bound(
 }
 
 /* Room for one more: of too many, one that waits to be resumed may go. */
-static bool
-make_room(struct account *acct)
+bool
+stream_make_room(struct account *acct)
 {
 	size_t count = 0;
 	struct session *s, *oldest = NULL;
@@ -148,8 +156,8 @@ resource_of(struct arena *a, const struct elem *bind)
  * It may be the same client whose link to another session has died unnoticed:
  * then it shall find in the spool what waits there.
  */
-static void
-others_spool(const struct session *session)
+void
+stream_spool_others(const struct session *session)
 {
 	struct session *s;
 
@@ -172,12 +180,12 @@ bind_resource(struct stream *s, struct elem *iq, const struct elem *request)
 	old = account_session(acct, resource);
 	if (old != NULL)
 		session_replace(old);
-	else if (!make_room(acct)) {
+	else if (!stream_make_room(acct)) {
 		send_bind_error(s, iq, EL_RESOURCE_CONSTRAINT);
 		return;
 	}
 	session = session_new(acct, s, resource);
-	others_spool(session);
+	stream_spool_others(session);
 	send_bound(s, iq, session);
 	stream_adopt(s, session);
 	log_debug(&s->log, "bound");
@@ -186,8 +194,8 @@ bind_resource(struct stream *s, struct elem *iq, const struct elem *request)
 
 /* ---- resuming ---- */
 
-static struct session *
-find_session(const struct account *acct, struct str id)
+struct session *
+stream_resumable(const struct account *acct, struct str id)
 {
 	struct session *s;
 
@@ -211,7 +219,7 @@ resume_session(struct stream *s, const struct elem *e)
 		sm_send_failed(s, EL_BAD_REQUEST, -1);
 		return;
 	}
-	session = find_session(acct, id);
+	session = stream_resumable(acct, id);
 	if (session != NULL)
 		sm_resume(session->sm, s, (uint32_t)h);
 	else if (sm_memory_get(id, acct->jid.bare, &known))

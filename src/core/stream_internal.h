@@ -10,6 +10,21 @@
 #define MECHANISM_MAX 32
 #define LANG_MAX 35
 
+/*
+ * A login by SASL2 (XEP-0388) under way: what was asked with it, and the answer
+ * as far as it is made. All of it is in the arena of the request.
+ */
+struct login {
+	struct stream *stream;
+	struct elem *request; /* <authenticate/> */
+	struct elem *success;
+	struct elem *bound;	 /* in it, while a resource is bound */
+	struct account *account; /* pinned, once it is loaded */
+	struct str data;	 /* with success, or none */
+	unsigned holds;		 /* of modules that prepare something */
+	bool is_dead;		 /* the stream is gone meanwhile */
+};
+
 /* What a stream needs until it has a session; freed then. */
 struct nego {
 	uint64_t due; /* clock_mono(); for all of it, whatever comes */
@@ -17,6 +32,7 @@ struct nego {
 	struct timer delay; /* before the answer to a failure */
 	struct stream *stream;
 	struct sasl *sasl;
+	struct login *login;	  /* by SASL2, or NULL */
 	struct jid user;	  /* bare; the text is on the heap */
 	struct account *account;  /* pinned, once it is loaded */
 	struct elem *waiting;	  /* what came before the account was there */
@@ -26,6 +42,8 @@ struct nego {
 	unsigned failures;
 	char mechanism[MECHANISM_MAX];
 	char lang[LANG_MAX + 1]; /* of the header, or "" */
+	struct str from;	 /* bare, of the header, or none; heap */
+	struct str client; /* of the user agent, see login_client(); heap */
 };
 
 struct stream {
@@ -95,10 +113,44 @@ void stream_on_auth(struct stream *s, struct elem *e);
 void stream_on_response(struct stream *s, struct elem *e);
 void stream_on_abort(struct stream *s);
 
+/* Answers a failed exchange, in time; `user` or STR_NONE is for the log. */
+void stream_auth_fail(
+    struct stream *s, enum qname condition, const char *text, struct str user);
+/* Begins the exchange of a mechanism; false if it has failed. */
+bool stream_auth_begin(struct stream *s, struct str mechanism);
+
+/* stream_login.c: SASL2. */
+
+void stream_on_authenticate(struct stream *s, struct elem *e);
+void stream_on_login_elem(struct stream *s, struct elem *e);
+void login_challenge(struct stream *s, struct str data);
+/* The exchange went well; the stream is about to move to its account. */
+void login_authenticated(struct stream *s, const struct sasl_result *r);
+/* At home, with the account: does what was asked for, and answers. */
+void login_go_on(struct stream *s);
+void login_free(struct login **l);
+void login_offer(const struct stream *s, struct elem *features);
+/* Tells of success; what comes behind is no longer part of the login. */
+void login_succeed(struct stream *s, struct str authzid);
+
+/* stream_bind2.c: resuming and binding as a part of it. */
+
+void login_offer_inline(const struct stream *s, struct elem *inlines);
+void login_bind(struct stream *s);
+/* From stream management: how the resumption that was asked for ended. */
+void login_resumed(struct stream *s, const struct session *session, uint32_t h);
+void login_not_resumed(struct stream *s, int64_t h);
+
 /* stream_bind.c: elements between login and session. */
 
 void stream_load_account(struct stream *s);
 void stream_on_unbound(struct stream *s, struct elem *e);
+/* Room for one more session; false if there is none. */
+bool stream_make_room(struct account *acct);
+/* What waits for others is put where a new session finds it. */
+void stream_spool_others(const struct session *session);
+/* A session that waits to be resumed, or NULL. */
+struct session *stream_resumable(const struct account *acct, struct str id);
 /* Frees what waits in the negotiation, and ends it. */
 void nego_free(struct nego **n);
 

@@ -157,6 +157,8 @@ stream_on_open(struct stream *s, const struct elem *root)
 		return;
 	}
 	keep_lang(s->nego, elem_attr(root, AT_XML_LANG));
+	str_free(&s->nego->from);
+	s->nego->from = str_heap(answer_to(a, root));
 	stream_send_features(s);
 }
 
@@ -196,6 +198,7 @@ offer_mechanisms(const struct stream *s, struct elem *features)
 	e = elem_add(features, EL_MECHANISMS);
 	for (size_t i = 0; i < count; i++)
 		elem_add_text(e, EL_MECHANISM, names[i]);
+	login_offer(s, features);
 	count = sasl_offer_bindings(s->transport, names, OFFERS_MAX);
 	if (count == 0)
 		return;
@@ -218,8 +221,14 @@ offer_limits(const struct stream *s, struct elem *features)
 }
 
 static void
-offer_session(struct elem *features)
+offer_session(const struct stream *s, struct elem *features)
 {
+	if (s->session != NULL) {
+		/* Bound with its login (XEP-0386). */
+		if (s->session->sm == NULL)
+			elem_add(features, EL_SM);
+		return;
+	}
 	elem_add(features, EL_BIND);
 	elem_add(elem_add(features, EL_SESSION), EL_SESSION_OPTIONAL);
 	elem_add(features, EL_SM);
@@ -234,12 +243,12 @@ stream_send_features(struct stream *s)
 	if (stream_offers_tls(s) && !s->is_authenticated)
 		offer_tls(s, features);
 	if (s->is_authenticated)
-		offer_session(features);
+		offer_session(s, features);
 	else if (!stream_needs_tls(s))
 		offer_mechanisms(s, features);
 	offer_limits(s, features);
 	if (!stream_needs_tls(s) || s->is_authenticated)
-		hook_features(s, features);
+		hook_features(HOOK_STREAM_FEATURES, s, features);
 	stream_send_elem(s, features);
 	arena_free(&a);
 }

@@ -299,6 +299,13 @@ class Play:
             return
         raise Wrong("was let in")
 
+    async def do_authenticate(self, client, block, mechanism, password):
+        """The answer is for the script to receive."""
+        password = self.fill(password or "secret", is_xml=False)
+        answer = await client.authenticate(
+            mechanism or "SCRAM-SHA-256", self.fill(block), password=password)
+        client.wire.events.appendleft(("elem", answer))
+
     async def do_bind(self, client, _block, res):
         await client.bind(res)
 
@@ -472,7 +479,7 @@ class Play:
 
 
 NEEDS_CLIENT = {"open_stream", "restart_stream", "start_tls", "log_in",
-                "refused", "bind", "resume", "fall_silent", "disconnect",
+                "refused", "authenticate", "bind", "resume", "fall_silent", "disconnect",
                 "cut", "send", "send_bytes", "receive", "receive_any_order",
                 "receive_nothing", "receive_stream", "stream_error",
                 "is_disconnected", "asked"}

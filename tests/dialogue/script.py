@@ -107,6 +107,8 @@ GRAMMAR = [
     (rf"{WHO} is refused(?: with (?P<mechanism>[A-Z0-9-]+))?"
      r"(?: and password (?P<password>\S+))?(?: as (?P<authzid>\S+))?"
      r": (?P<condition>\S+)", "refused", False),
+    (rf"{WHO} authenticates(?: with (?P<mechanism>[A-Z0-9-]+))?"
+     r"(?: and password (?P<password>\S+))?", "authenticate", None),
     (rf"{WHO} binds(?: as (?P<res>\S+))?", "bind", False),
     (rf"{WHO} resumes", "resume", False),
     (rf"{WHO} falls silent", "fall_silent", False),

@@ -7,7 +7,7 @@ import itertools
 
 from harness import sasl
 from harness.wire import (PATIENCE, Silence, Wire, client_context, is_nonza)
-from harness.xml import (Elem, NS_BIND, NS_CLIENT, NS_SASL, NS_SM, NS_STREAM,
+from harness.xml import (Elem, NS_BIND, NS_CLIENT, NS_SASL, NS_SASL2, NS_SM, NS_STREAM,
                          NS_TLS, parse_all)
 
 ids = itertools.count(1)
@@ -125,6 +125,59 @@ class Client:
             raise Failure(answer)
         return sasl.unb64(answer.text)
 
+    # SASL2 (XEP-0388)
+
+    async def authenticate(self, mechanism="SCRAM-SHA-1", inner="", *,
+                           password=None):
+        """Logs in with what `inner` asks for beside; the answer, <success/>,
+        <continue/> or <failure/>."""
+        password = self.password if password is None else password
+        scram = None
+        if mechanism == "PLAIN":
+            message = sasl.plain(self.user, password)
+        elif mechanism.startswith("HT-"):
+            message = self.token_message(mechanism, password)
+        elif mechanism in ("EXTERNAL", "ANONYMOUS"):
+            message = b""
+        else:
+            plus = mechanism.endswith("-PLUS")
+            name = "tls-exporter" if plus else None
+            scram = sasl.Scram(mechanism, self.user, password,
+                               binding_name=name,
+                               binding=self.binding(name) if plus else b"")
+            message = scram.first()
+        self.wire.send(f"<authenticate xmlns='{NS_SASL2}' mechanism="
+                       f"'{mechanism}'><initial-response>{sasl.b64(message)}"
+                       f"</initial-response>{inner}</authenticate>")
+        answer = await self.elem()
+        if scram is not None and answer.name == "challenge":
+            response = sasl.b64(scram.final(sasl.unb64(answer.text)))
+            self.wire.send(f"<response xmlns='{NS_SASL2}'>{response}"
+                           "</response>")
+            answer = await self.elem()
+            data = answer.find("additional-data")
+            if data is not None:
+                scram.check(sasl.unb64(data.text))
+        return answer
+
+    def token_message(self, mechanism, token):
+        binding = {"NONE": None, "ENDP": "tls-server-end-point",
+                   "EXPR": "tls-exporter", "UNIQ": "tls-unique"}[
+                       mechanism.rpartition("-")[2]]
+        data = self.binding(binding) if binding else b""
+        return sasl.hashed_token(self.user, token, data)
+
+    def on_success(self, elem):
+        """What a login by SASL2 has brought along."""
+        jid = elem.find("authorization-identifier").text
+        if "/" in jid:
+            self.jid = jid
+        bound = elem.find("bound")
+        enabled = bound.find("enabled") if bound is not None else None
+        if enabled is not None:
+            self.sm_id = enabled.get("id")
+            self.sent = self.received = 0
+
     # Binding
 
     async def bind(self, resource=None):
@@ -162,6 +215,8 @@ class Client:
         """True: the script does not need to see this."""
         if elem.is_stanza:
             self.received += 1
+        elif elem.name == "success" and elem.ns == NS_SASL2:
+            self.on_success(elem)
         elif elem.ns == NS_SM:
             return self.on_sm(elem)
         return False

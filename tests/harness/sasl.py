@@ -31,6 +31,12 @@ def plain(user, password, authzid=""):
     return f"{authzid}\0{user}\0{password}".encode()
 
 
+def hashed_token(user, token, binding=b""):
+    """The message of the HT mechanisms (draft-schmaus-kitten-sasl-ht)."""
+    mac = hmac.new(token.encode(), b"Initiator" + binding, "sha256")
+    return user.encode() + b"\0" + mac.digest()
+
+
 class ScramError(Exception):
     """The server has not proved that it knows the password."""
 
