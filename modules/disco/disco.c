@@ -194,6 +194,12 @@ add_service(void *ctx, const struct jid *domain)
 	elem_set_copy(item, AT_JID, domain->full);
 }
 
+static void
+add_component(void *ctx, struct str domain)
+{
+	elem_set_copy(elem_add(ctx, EL_DISCO_ITEM), AT_JID, domain);
+}
+
 static enum verdict
 on_items(struct mod *m, struct stanza *iq)
 {
@@ -205,8 +211,10 @@ on_items(struct mod *m, struct stanza *iq)
 	query = elem_new(iq->arena, EL_DISCO_ITEMS);
 	if (node.n > 0)
 		elem_set(query, AT_NODE, node);
-	else if (str_is_none(iq->to.local))
+	else if (str_is_none(iq->to.local)) {
 		mod_each_service(mod_host(m), add_service, query);
+		component_each(mod_host(m), add_component, query);
+	}
 	hook_disco(HOOK_DISCO_ITEMS, mod_host(m), query, iq);
 	if (node.n > 0 && elem_first_node(query) == NULL)
 		return stanza_refuse(iq, EL_ITEM_NOT_FOUND);

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #define WORKERS_MAX 128
+#define COMPONENTS_MAX 100
 
 /* With no file at all. */
 static const char builtin[] = "hosts: [localhost]\n"
@@ -384,13 +385,14 @@ static void
 listen_check(const struct conf *conf, struct problems *p,
     const struct tree *map, const struct listen_conf *l)
 {
-	bool is_http = l->type == LISTEN_HTTP;
+	bool has_none = l->type == LISTEN_HTTP || l->type == LISTEN_COMPONENT;
 	bool has_tls = l->policy.is_direct_tls ||
-		       (!is_http && l->policy.starttls != STARTTLS_NONE);
+		       (!has_none && l->policy.starttls != STARTTLS_NONE);
 
-	if (is_http && tree_get(map, "starttls") != NULL)
+	if (has_none && tree_get(map, "starttls") != NULL)
 		problem_add(p, map->line,
-		    "'starttls' has no place beside 'type: http'");
+		    "'starttls' has no place beside 'type: %s'",
+		    l->type == LISTEN_HTTP ? "http" : "component");
 
 	if (l->type == LISTEN_S2S && !l->policy.is_direct_tls &&
 	    l->policy.starttls != STARTTLS_REQUIRED)
@@ -468,6 +470,59 @@ listen_read(struct conf *conf, struct problems *p)
 		conf->is_federated |=
 		    conf->listen[conf->listen_count].type == LISTEN_S2S;
 		conf->listen_count++;
+	}
+}
+
+/* ---- components ---- */
+
+static void
+component_check(struct conf *conf, struct problems *p, const struct tree *map,
+    const struct component_conf *c)
+{
+	if (str_is_none(c->host) || c->host.n == 0 || c->secret.n == 0) {
+		problem_add(p, map->line,
+		    "a component needs 'host' and 'secret', such as "
+		    "{host: irc.example.org, secret: ...}");
+		return;
+	}
+	if (has_host(conf, c->host))
+		problem_add(p, map->line,
+		    "'" STR_FMT "' is one of 'hosts', and no component",
+		    STR_ARG(c->host));
+	for (size_t i = 0; i < conf->component_count; i++)
+		if (str_eq(conf->components[i].host, c->host))
+			problem_add(p, map->line,
+			    "component '" STR_FMT "' is there twice",
+			    STR_ARG(c->host));
+}
+
+static void
+components_read(struct conf *conf, struct problems *p)
+{
+	struct optval_scope scope = { conf->arena, p, STR_NONE,
+		" of 'components'" };
+	const struct tree *list = tree_get(conf->tree, "components");
+
+	if (list == NULL)
+		return;
+	if (list->kind != TREE_LIST || list->count > COMPONENTS_MAX) {
+		problem_add(p, list->line,
+		    "'components': a list of up to %d is expected, such as "
+		    "[{host: irc.example.org, secret: ...}]",
+		    COMPONENTS_MAX);
+		return;
+	}
+	conf->components = (struct component_conf *)arena_zalloc(
+	    conf->arena, (list->count + 1) * sizeof(*conf->components));
+	for (const struct tree *t = list->first; t != NULL; t = t->next) {
+		struct component_conf *c =
+		    &conf->components[conf->component_count];
+
+		optvals_default(&scope, conf_component_options, c);
+		if (!optvals_read(&scope, conf_component_options, t, NULL, c))
+			continue;
+		component_check(conf, p, t, c);
+		conf->component_count++;
 	}
 }
 
@@ -594,6 +649,7 @@ tree_read(
 	section_read(conf, problems, "s2s", conf_s2s_options, &conf->s2s);
 	dns_read(conf, problems);
 	listen_read(conf, problems);
+	components_read(conf, problems);
 	if (running != NULL)
 		running_keep(conf, running);
 	conf_read_modules(conf, problems);

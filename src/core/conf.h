@@ -20,8 +20,8 @@ enum listen_type {
 	LISTEN_C2S,
 	LISTEN_HTTP,
 	LISTEN_S2S,
-	LISTEN_MUX,
-	LISTEN_COMPONENT
+	LISTEN_COMPONENT,
+	LISTEN_MUX
 };
 
 struct listen_conf {
@@ -66,6 +66,11 @@ struct s2s_conf {
 	uint64_t idle_ms;
 };
 
+/* A program that connects to us and is a domain (XEP-0114). */
+struct component_conf {
+	struct str host, secret;
+};
+
 struct dns_conf {
 	struct str_list servers;
 	const char *servers_text; /* with commas between */
@@ -103,6 +108,8 @@ struct conf {
 	} database;
 	struct listen_conf *listen;
 	size_t listen_count;
+	struct component_conf *components;
+	size_t component_count;
 	struct auth_conf auth;
 	struct limits_conf limits;
 	struct s2s_conf s2s;

@@ -120,7 +120,7 @@ listener_dump(struct buf *b, const struct listen_conf *l)
 	    type->choices[l->type], ip, addr_port(&l->addr));
 	if (l->policy.is_direct_tls)
 		buf_add_str(b, STR(", tls: true"));
-	else if (l->type != LISTEN_HTTP)
+	else if (l->type != LISTEN_HTTP && l->type != LISTEN_COMPONENT)
 		buf_printf(
 		    b, ", starttls: %s", starttls->choices[l->policy.starttls]);
 	for (size_t i = 0; i < l->proxy_count; i++) {
@@ -128,6 +128,22 @@ listener_dump(struct buf *b, const struct listen_conf *l)
 		net_dump(b, &l->proxies[i]);
 	}
 	buf_add_str(b, l->proxy_count > 0 ? STR("]}\n") : STR("}\n"));
+}
+
+static void
+components_dump(struct buf *b, const struct conf *conf)
+{
+	if (conf->component_count > 0)
+		buf_add_str(b, STR("components:\n"));
+	for (size_t i = 0; i < conf->component_count; i++) {
+		const struct component_conf *c = &conf->components[i];
+
+		buf_add_str(b, STR("  - {host: "));
+		yaml_print_text(b, c->host);
+		buf_add_str(b, STR(", secret: "));
+		optval_print(b, &conf_component_options[1], c);
+		buf_add_str(b, STR("}\n"));
+	}
 }
 
 static void
@@ -160,6 +176,7 @@ conf_dump(struct arena *a, const struct conf *conf)
 	    conf->listen_count > 0 ? STR("listen:\n") : STR("listen: []\n"));
 	for (size_t i = 0; i < conf->listen_count; i++)
 		listener_dump(&b, &conf->listen[i]);
+	components_dump(&b, conf);
 	buf_add_str(&b,
 	    conf->global_count > 0 ? STR("modules:\n") : STR("modules: {}\n"));
 	modules_dump(&b, 1, conf->globals, conf->global_count);

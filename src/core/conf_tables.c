@@ -9,7 +9,8 @@ static const char *const levels[] = { "none", "emergency", "alert", "critical",
 /* In the order of enum log_format. */
 static const char *const formats[] = { "text", "json", NULL };
 /* In the order of enum listen_type; those that can be served. */
-static const char *const listen_types[] = { "c2s", "http", "s2s", NULL };
+static const char *const listen_types[] = { "c2s", "http", "s2s", "component",
+	NULL };
 /* In the order of enum starttls_policy. */
 static const char *const starttls[] = { "required", "optional", "none", NULL };
 
@@ -83,6 +84,21 @@ const struct option conf_listen_options[] = {
 	OPT_LIST("proxy_protocol", struct conf_listen, proxies, NULL, 100,
 	    "networks of proxies that begin each connection with a PROXY "
 	    "header (v1 or v2); nobody else's is believed"),
+	OPTIONS_END,
+};
+
+const struct option conf_component_options[] = {
+	OPT_HOST("host", struct component_conf, host, NULL,
+	    "the component's domain, which is none of ours"),
+	{
+	    .name = "secret",
+	    .type = OPTION_TEXT,
+	    .offset = offsetof(struct component_conf, secret),
+	    .min = 1,
+	    .max = 1000,
+	    .is_secret = true,
+	    .help = "what the component shows that it knows",
+	},
 	OPTIONS_END,
 };
 
@@ -180,6 +196,9 @@ const struct conf_section conf_sections[] = {
 	{ "database", conf_database_options, "Where everything is stored." },
 	{ "listen", conf_listen_options,
 	    "A list of maps: the sockets that are listened on." },
+	{ "components", conf_component_options,
+	    "A list of maps: programs that connect to a listener of type "
+	    "component, gateways for instance, and are a domain each." },
 	{ "auth", conf_auth_options, "Who may log in, and how." },
 	{ "limits", conf_limits_options, "Bounds on what peers may ask for." },
 	{ "s2s", conf_s2s_options,
@@ -189,5 +208,6 @@ const struct conf_section conf_sections[] = {
 	{ NULL, NULL, NULL },
 };
 
-const char *const conf_section_keys[] = { "log", "database", "listen", "auth",
-	"limits", "s2s", "dns", "modules", "host_config", NULL };
+const char *const conf_section_keys[] = { "log", "database", "listen",
+	"components", "auth", "limits", "s2s", "dns", "modules", "host_config",
+	NULL };

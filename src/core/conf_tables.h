@@ -33,6 +33,7 @@ extern const struct option conf_top_options[];
 extern const struct option conf_log_options[];
 extern const struct option conf_database_options[];
 extern const struct option conf_listen_options[];
+extern const struct option conf_component_options[];
 extern const struct option conf_auth_options[];
 extern const struct option conf_limits_options[];
 extern const struct option conf_s2s_options[];

@@ -6,6 +6,7 @@
 #include "base/err.h"
 #include "core/account_impl.h"
 #include "core/commands.h"
+#include "core/component.h"
 #include "core/hooks.h"
 #include "core/iq_impl.h"
 #include "core/mods.h"
@@ -417,6 +418,7 @@ on_stop(void *arg)
 	modules_stop_worker();
 	/* Not before: what sessions and rooms say at their end goes there. */
 	s2s_close_all();
+	components_close();
 }
 
 static void
@@ -431,6 +433,7 @@ on_drop(void *arg)
 static void
 on_last(void *arg)
 {
+	components_stop();
 	xml_thread_done();
 }
 

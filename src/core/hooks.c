@@ -220,6 +220,15 @@ hook_disco(enum hook_point point, const struct host *host, struct elem *query,
 		c->item[i].hook->disco(c->item[i].mod, query, iq);
 }
 
+void
+hook_component(const struct host *host, const struct jid *domain)
+{
+	const struct chain *c = chain_of(HOOK_COMPONENT_UP, host);
+
+	for (size_t i = 0; i < c->count; i++)
+		c->item[i].hook->component(c->item[i].mod, domain);
+}
+
 bool
 hook_has(enum hook_point point, const struct host *host)
 {

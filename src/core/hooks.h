@@ -32,6 +32,7 @@ void hook_features(
 void hook_login(struct login *l, const struct host *host);
 void hook_bind(struct session *s, const struct elem *bind, struct elem *bound);
 enum verdict hook_stream_iq(struct stream *s, struct stanza *iq);
+void hook_component(const struct host *host, const struct jid *domain);
 /* Is there any handler at the point? (To skip work that only they need.) */
 bool hook_has(enum hook_point point, const struct host *host);
 

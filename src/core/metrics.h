@@ -25,6 +25,11 @@
 	X(S2S_OUT, "s2s_out_total", "streams that we opened to servers") \
 	X(S2S_STANZAS_IN, "s2s_received_total", "stanzas from servers") \
 	X(S2S_STANZAS_OUT, "s2s_sent_total", "stanzas sent to servers") \
+	X(COMPONENTS, "components_total", "logins of components") \
+	X(COMPONENT_STANZAS_IN, "component_received_total", \
+	    "stanzas from components") \
+	X(COMPONENT_STANZAS_OUT, "component_sent_total", \
+	    "stanzas sent to components") \
 	X(REGISTRATIONS, "registrations_total", "accounts made")
 
 enum metric {

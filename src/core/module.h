@@ -26,6 +26,7 @@
 #include "base/str.h"
 #include "core/account.h"
 #include "core/command.h"
+#include "core/component.h"
 #include "core/history.h"
 #include "core/host.h"
 #include "core/metrics.h"
@@ -131,6 +132,14 @@ enum hook_point {
 	HOOK_DISCO_INFO,
 	HOOK_DISCO_ITEMS,
 
+	/* (mod, domain): a component is connected; at the domain's home. */
+	HOOK_COMPONENT_UP,
+	/*
+	 * A message to the host itself; on any loop. PASS: the error that it
+	 * would be without.
+	 */
+	HOOK_HOST_MESSAGE,
+
 	HOOK_COUNT,
 };
 
@@ -164,6 +173,7 @@ struct hook {
 		    struct mod *m, struct stream *s, struct stanza *iq);
 		void (*disco)(
 		    struct mod *m, struct elem *query, const struct stanza *iq);
+		void (*component)(struct mod *m, const struct jid *domain);
 	};
 	/*
 	 * For stanza hooks: true if the handler would do nothing with this

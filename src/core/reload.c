@@ -4,6 +4,7 @@
 
 #include "base/clock.h"
 #include "base/err.h"
+#include "core/component.h"
 #include "core/hooks.h"
 #include "core/mods.h"
 
@@ -33,6 +34,7 @@ static void
 on_conf(void *conf)
 {
 	conf_use((const struct conf *)conf);
+	components_check();
 }
 
 static bool

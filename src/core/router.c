@@ -2,6 +2,7 @@
 #include "core/router.h"
 
 #include "core/account_impl.h"
+#include "core/component.h"
 #include "core/hooks.h"
 #include "core/host.h"
 #include "core/iq_impl.h"
@@ -69,7 +70,7 @@ to_host(struct host *host, struct stanza *st)
 	/* It sees everybody's presence anyway, and has no use for it. */
 	if (st->kind == STANZA_PRESENCE)
 		stanza_free(&st);
-	else
+	else if (hook_stanza(HOOK_HOST_MESSAGE, host, st) == STANZA_PASS)
 		stanza_refuse(st, EL_SERVICE_UNAVAILABLE);
 }
 
@@ -127,6 +128,8 @@ router_send(struct stanza *st)
 		go_home(st, to_account_here);
 	else if (service_find(st->to.domain) != NULL)
 		go_home(st, to_service_here);
+	else if (component_has(st->to.domain))
+		component_send(st);
 	else if (remote != NULL)
 		remote(st);
 	else

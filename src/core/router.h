@@ -18,8 +18,8 @@ struct host;
 API void router_send(struct stanza *st);
 
 /*
- * Who takes stanzas for domains that are not ours (federation, components):
- * it takes them over, from any loop. Without one they get
+ * Who takes stanzas for domains that are neither ours nor a component's
+ * (federation): he takes them over, from any loop. Without him they get
  * remote-server-not-found. Before the loops run.
  */
 void router_set_remote(void (*send)(struct stanza *st));

@@ -2,6 +2,7 @@
 /* What outgoing and incoming streams between servers share. */
 #include "core/s2s.h"
 
+#include "core/component.h"
 #include "core/conf.h"
 #include "core/hooks.h"
 #include "core/host.h"
@@ -199,6 +200,7 @@ s2s_stream_name(struct s2s_stream *s, struct str local, struct str remote)
 void
 s2s_stream_up(struct s2s_stream *s)
 {
+	limits_set(); /* this loop may not be the one it began on */
 	s->is_up = true;
 	s->xml.limits = &after_auth;
 }
@@ -350,7 +352,8 @@ s2s_check_header(const struct elem *root)
 bool
 s2s_is_ours(struct str domain)
 {
-	return host_find(domain) != NULL || service_find(domain) != NULL;
+	return host_find(domain) != NULL || service_find(domain) != NULL ||
+	       component_has(domain);
 }
 
 /* Keys --------------------------------------------------------------------- */
