@@ -2,6 +2,8 @@
 /* Archives: what is written to them, and small reads. */
 #include "modules/store_sqlite/archive.h"
 
+#include "modules/store_sqlite/tail.h"
+
 void
 bind_id(sqlite3_stmt *st, int i, const struct uuid *id)
 {
@@ -49,6 +51,7 @@ row_delete(struct db *db, int64_t seq)
 
 	if (st != NULL)
 		sqlite3_bind_int64(st, 1, seq);
+	tail_gone(db, seq);
 	return db_run(db, st);
 }
 
@@ -150,12 +153,15 @@ append(struct db *db, const struct store_change *c)
 	const struct archive_item *m = &c->item;
 	sqlite3_stmt *st;
 	struct uuid id;
+	size_t mark = tail_mark(db);
 	int64_t key, ts;
 	int err;
 
 	if (uuid7_time(m->id, &ts) < 0 || !uuid_parse(m->id, &id))
 		return ERR_INVALID;
 	err = owner_need(db, c->owner, &key);
+	if (err == 0)
+		err = tail_add(db, c->owner, key, &id, m);
 	if (err < 0)
 		return err;
 
@@ -171,7 +177,10 @@ append(struct db *db, const struct store_change *c)
 	bind_id(st, 3, &id);
 	if (st != NULL)
 		sqlite3_bind_int64(st, 4, ts);
-	return db_run(db, st);
+	err = db_run(db, st);
+	if (err < 0)
+		tail_undo(db, mark);
+	return err;
 }
 
 /* Finds a row and takes it out of the search index. */
@@ -186,8 +195,9 @@ row_forget(struct db *db, struct arena *a, int64_t key, struct str id_str,
 
 	if (key == 0 || !uuid_parse(id_str, &id))
 		return ERR_ABSENT;
-	st = db_prepare(
-	    db, "SELECT seq, body FROM archive WHERE owner = ?1 AND id = ?2");
+	st = db_prepare(db,
+	    "SELECT seq, body FROM archive WHERE seq ="
+	    " (SELECT seq FROM archive_by_id WHERE owner = ?1 AND id = ?2)");
 	if (st != NULL)
 		sqlite3_bind_int64(st, 1, key);
 	bind_id(st, 2, &id);
@@ -201,6 +211,20 @@ row_forget(struct db *db, struct arena *a, int64_t key, struct str id_str,
 }
 
 static int
+media_forget(struct db *db, int64_t key, struct str id_str)
+{
+	sqlite3_stmt *st = db_prepare(
+	    db, "DELETE FROM archive_by_media WHERE owner = ?1 AND id = ?2");
+	struct uuid id;
+
+	uuid_parse(id_str, &id);
+	if (st != NULL)
+		sqlite3_bind_int64(st, 1, key);
+	bind_id(st, 2, &id);
+	return db_run(db, st);
+}
+
+static int
 replace(struct db *db, const struct store_change *c)
 {
 	struct arena *a;
@@ -209,11 +233,15 @@ replace(struct db *db, const struct store_change *c)
 	int err;
 
 	err = archive_owner(db, c->owner, &key);
+	if (err == 0)
+		err = tail_merge(db, c->owner);
 	if (err < 0)
 		return err;
 	a = arena_new(0);
 	err = row_forget(db, a, key, c->item.id, &seq);
 	arena_free(&a);
+	if (err == 0)
+		err = media_forget(db, key, c->item.id);
 	if (err < 0)
 		return err;
 
@@ -245,8 +273,8 @@ clear_with(struct db *db, int64_t key, struct str with)
 {
 	struct str bare = str_cut(&with, '/'), body;
 	sqlite3_stmt *st = db_prepare(db,
-	    "SELECT seq, body FROM archive INDEXED BY archive_with"
-	    " WHERE owner = ?1 AND with_bare = ?2");
+	    "SELECT a.seq, a.body FROM archive_by_with i CROSS JOIN archive a"
+	    " ON a.seq = i.seq WHERE i.owner = ?1 AND i.with_bare = ?2");
 	struct arena *a = arena_new(0);
 	int err = 0, ret;
 
@@ -255,6 +283,7 @@ clear_with(struct db *db, int64_t key, struct str with)
 	bind_text(st, 2, bare);
 	while ((ret = db_step(db, st)) > 0) {
 		body = column_text(a, st, 1);
+		tail_gone(db, sqlite3_column_int64(st, 0));
 		err = search_forget(db, sqlite3_column_int64(st, 0), key, body);
 		arena_reset(a);
 		if (err < 0) {
@@ -266,8 +295,9 @@ clear_with(struct db *db, int64_t key, struct str with)
 	if (ret < 0 || err < 0)
 		return MIN(ret, err);
 
-	st = db_prepare(
-	    db, "DELETE FROM archive WHERE owner = ?1 AND with_bare = ?2");
+	st = db_prepare(db,
+	    "DELETE FROM archive WHERE seq IN (SELECT seq"
+	    " FROM archive_by_with WHERE owner = ?1 AND with_bare = ?2)");
 	if (st != NULL)
 		sqlite3_bind_int64(st, 1, key);
 	bind_text(st, 2, bare);
@@ -280,6 +310,8 @@ clear(struct db *db, const struct store_change *c)
 	int64_t key;
 	int err = archive_owner(db, c->owner, &key);
 
+	if (err == 0)
+		err = tail_merge(db, c->owner);
 	if (err < 0 || key == 0)
 		return err;
 	if (str_is_empty(c->item.with))

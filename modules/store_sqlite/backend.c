@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Opening, closing and backing up; taking requests from the loops. */
-#include "modules/store_sqlite/sqlite.h"
+#include "modules/store_sqlite/tail.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -97,6 +97,8 @@ migrate(struct db *db, struct arena *a, const char **why_r)
 	if (err < 0)
 		return err;
 	err = archive_state(db);
+	if (err == 0)
+		err = tail_load(db);
 	if (err < 0)
 		*why_r = arena_printf(a, "database %s: %s",
 		    sqlite3_db_filename(db->h, "main"), sqlite3_errmsg(db->h));
@@ -183,12 +185,23 @@ batch_of(const struct loop *loop)
 	return b;
 }
 
-/* Searches go by the writer, which keeps their index. */
+bool
+is_archive_read(const struct store_req *req)
+{
+	return req->op == STORE_ARCHIVE_FIND || req->op == STORE_ARCHIVE_ENDS ||
+	       req->op == STORE_ARCHIVE_COUNT;
+}
+
+/*
+ * The writer keeps the indices: that of words, and those that may not have
+ * the newest rows yet.
+ */
 static bool
 is_for_writer(const struct store_req *req)
 {
 	return req->op == STORE_WRITE || req->op == STORE_ARCHIVE_EXPIRE ||
-	       req->is_behind || !str_is_empty(req->filter.text);
+	       req->is_behind || !str_is_empty(req->filter.text) ||
+	       (is_archive_read(req) && tail_has(req->owner));
 }
 
 static void

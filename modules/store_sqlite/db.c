@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Connections, statements, and the log of their failures. */
-#include "modules/store_sqlite/sqlite.h"
+#include "modules/store_sqlite/tail.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -158,6 +158,7 @@ db_close(struct db *db)
 	}
 	map_fini(&db->stmts);
 	owners_forget(db);
+	tail_free(db);
 	sqlite3_close(db->h);
 	db->h = NULL;
 }

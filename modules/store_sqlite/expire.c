@@ -5,6 +5,8 @@
  */
 #include "modules/store_sqlite/archive.h"
 
+#include "modules/store_sqlite/tail.h"
+
 #define ROWS_AT_ONCE 32
 
 /* Deletes the first rows that `st` yields (seq and body). */
@@ -60,8 +62,9 @@ old_delete(
     struct db *db, int64_t key, const struct uuid *before, size_t *count_r)
 {
 	sqlite3_stmt *st = db_prepare(db,
-	    "SELECT seq, body FROM archive INDEXED BY archive_id"
-	    " WHERE owner = ?1 AND id < ?2 ORDER BY id LIMIT ?3");
+	    "SELECT a.seq, a.body FROM archive_by_id i CROSS JOIN archive a"
+	    " ON a.seq = i.seq WHERE i.owner = ?1 AND i.id < ?2"
+	    " ORDER BY i.id LIMIT ?3");
 
 	if (st != NULL) {
 		sqlite3_bind_int64(st, 1, key);
@@ -88,6 +91,9 @@ archive_expire_slice(struct db *db, struct store_req *req, uint64_t until)
 		return 1;
 	err = search_merge(db, until);
 	if (err <= 0)
+		return err;
+	err = tail_merge_before(db, &before);
+	if (err < 0)
 		return err;
 	do {
 		err = owner_next(db, req->owner, (int64_t)req->limit, &key);
@@ -123,8 +129,9 @@ static int
 dead_delete(struct db *db, int64_t key, size_t *count_r)
 {
 	sqlite3_stmt *st =
-	    db_prepare(db, "SELECT seq, body FROM archive INDEXED BY archive_id"
-			   " WHERE owner = ?1 ORDER BY id LIMIT ?2");
+	    db_prepare(db, "SELECT a.seq, a.body FROM archive_by_id i"
+			   " CROSS JOIN archive a ON a.seq = i.seq"
+			   " WHERE i.owner = ?1 ORDER BY i.id LIMIT ?2");
 
 	if (st != NULL) {
 		sqlite3_bind_int64(st, 1, key);

@@ -89,8 +89,8 @@ id_check(struct db *db, int64_t key, struct str text, struct uuid *id_r)
 
 	if (!uuid_parse(text, id_r))
 		return ERR_ABSENT;
-	st = db_prepare(db, "SELECT 1 FROM archive INDEXED BY archive_id"
-			    " WHERE owner = ?1 AND id = ?2");
+	st = db_prepare(
+	    db, "SELECT 1 FROM archive_by_id WHERE owner = ?1 AND id = ?2");
 	if (st != NULL)
 		sqlite3_bind_int64(st, 1, key);
 	bind_id(st, 2, id_r);
@@ -164,21 +164,37 @@ struct query {
 	"a.id, a.with_bare, a.with_resource, a.is_outgoing, a.xml, a.body," \
 	" a.origin_id, a.media_url, a.media_type"
 
-static const char *
-sql_from(const struct query *q)
+/*
+ * What is walked along: `i`, which has the seq of the row `a`. The rest tells
+ * which of the two is asked for what.
+ */
+struct walk {
+	const char *table;
+	char id; /* and owner */
+	char with, origin, media;
+};
+
+static const struct walk by_words = { "(SELECT rowid AS seq FROM archive_fts "
+				      "WHERE archive_fts MATCH ?6)",
+	'a', 'a', 'a', 'a' },
+			 by_id = { "archive_by_id", 'i', 'a', 'a', 'a' },
+			 by_with = { "archive_by_with", 'i', 'i', 'a', 'a' },
+			 by_origin = { "archive_by_origin", 'i', 'a', 'i',
+				 'a' },
+			 by_media = { "archive_by_media", 'i', 'a', 'a', 'i' };
+
+static const struct walk *
+walk_of(const struct query *q)
 {
 	if (!str_is_none(q->match))
-		return "archive_fts CROSS JOIN archive a"
-		       " ON a.seq = archive_fts.rowid";
+		return &by_words;
 	if (q->req->filter.id_count > 0)
-		return "archive a INDEXED BY archive_id";
+		return &by_id;
 	if (!str_is_empty(q->req->filter.origin_id))
-		return "archive a INDEXED BY archive_origin";
+		return &by_origin;
 	if (!str_is_none(q->bare))
-		return "archive a INDEXED BY archive_with";
-	if (q->req->filter.has_media)
-		return "archive a INDEXED BY archive_media";
-	return "archive a INDEXED BY archive_id";
+		return &by_with;
+	return q->req->filter.has_media ? &by_media : &by_id;
 }
 
 /* The numbers of the query's parameters; ids come last. */
@@ -194,39 +210,79 @@ enum {
 	P_IDS,
 };
 
-static const char *
-sql_ids(const struct query *q, struct arena *a)
+static void
+sql_ids(const struct query *q, const struct walk *w, struct buf *b)
 {
-	const char *sql;
-	struct buf b = { 0 };
-
 	if (q->req->filter.id_count == 0)
-		return "";
-	buf_add_str(&b, STR(" AND a.id IN ("));
+		return;
+	buf_printf(b, " AND %c.id IN (", w->id);
 	for (size_t i = 0; i < q->req->filter.id_count; i++)
-		buf_printf(&b, "%s?%zu", i == 0 ? "" : ",", P_IDS + i);
-	buf_add_c(&b, ')');
-	sql = str_dup_c(a, buf_str(&b));
-	buf_fini(&b);
+		buf_printf(b, "%s?%zu", i == 0 ? "" : ",", P_IDS + i);
+	buf_add_c(b, ')');
+}
+
+static void
+sql_where(const struct query *q, const struct walk *w, struct buf *b)
+{
+	const struct archive_filter *f = &q->req->filter;
+
+	buf_printf(b, " WHERE %c.owner = ?1 AND %c.id BETWEEN ?2 AND ?3", w->id,
+	    w->id);
+	if (!str_is_none(q->bare))
+		buf_printf(b, " AND %c.with_bare = ?4", w->with);
+	if (!str_is_none(q->resource))
+		buf_add_str(b, STR(" AND a.with_resource = ?5"));
+	if (!str_is_empty(f->origin_id))
+		buf_printf(b, " AND %c.origin_id = ?8", w->origin);
+	if (f->has_media && w->media == 'a')
+		buf_add_str(b, STR(" AND a.media_url IS NOT NULL"));
+	sql_ids(q, w, b);
+}
+
+#define SQL_JOIN " i CROSS JOIN archive a ON a.seq = i.seq"
+
+static const char *
+sql_done(const struct query *q, struct buf *b)
+{
+	const char *sql = str_dup_c(q->req->arena, buf_str(b));
+
+	buf_fini(b);
 	return sql;
 }
 
 static const char *
-sql_make(const struct query *q, const char *what, const char *order)
+sql_page(const struct query *q)
 {
-	struct arena *a = q->req->arena;
+	const struct walk *w = walk_of(q);
+	struct buf b = { 0 };
 
-	return arena_printf(a,
-	    "SELECT %s FROM %s WHERE %sa.owner = ?1 AND a.id BETWEEN ?2 AND"
-	    " ?3%s%s%s%s%s%s",
-	    what, sql_from(q),
-	    str_is_none(q->match) ? "" : "archive_fts MATCH ?6 AND ",
-	    str_is_none(q->bare) ? "" : " AND a.with_bare = ?4",
-	    str_is_none(q->resource) ? "" : " AND a.with_resource = ?5",
-	    str_is_empty(q->req->filter.origin_id) ? ""
-						   : " AND a.origin_id = ?8",
-	    q->req->filter.has_media ? " AND a.media_url IS NOT NULL" : "",
-	    sql_ids(q, a), order);
+	buf_printf(&b, "SELECT " COLUMNS " FROM %s" SQL_JOIN, w->table);
+	sql_where(q, w, &b);
+	buf_printf(&b, " ORDER BY %c.id%s LIMIT ?7", w->id,
+	    q->req->filter.is_backwards ? " DESC" : "");
+	return sql_done(q, &b);
+}
+
+/* Does a count look at the rows themselves? */
+static bool
+needs_rows(const struct query *q, const struct walk *w)
+{
+	return w->id == 'a' || !str_is_none(q->resource) ||
+	       (!str_is_none(q->bare) && w->with == 'a') ||
+	       (!str_is_empty(q->req->filter.origin_id) && w->origin == 'a') ||
+	       (q->req->filter.has_media && w->media == 'a');
+}
+
+static const char *
+sql_count(const struct query *q)
+{
+	const struct walk *w = walk_of(q);
+	struct buf b = { 0 };
+
+	buf_printf(&b, "SELECT count(*) FROM %s%s", w->table,
+	    needs_rows(q, w) ? SQL_JOIN : " i");
+	sql_where(q, w, &b);
+	return sql_done(q, &b);
 }
 
 /* Those with ids are of many shapes, and not worth keeping. */
@@ -269,6 +325,18 @@ query_bind(const struct query *q, sqlite3_stmt *st, const struct range *r)
 		bind_id(st, P_IDS + (int)i, &q->ids[i]);
 }
 
+static struct str
+jid_join(struct arena *a, struct str bare, struct str resource)
+{
+	char *p = arena_bytes(a, bare.n + 1 + resource.n + 1);
+
+	memcpy(p, bare.p, bare.n);
+	p[bare.n] = '/';
+	memcpy(p + bare.n + 1, resource.p, resource.n);
+	p[bare.n + 1 + resource.n] = '\0';
+	return str_mem(p, bare.n + 1 + resource.n);
+}
+
 static void
 item_read(struct arena *a, sqlite3_stmt *st, struct archive_item *m)
 {
@@ -278,9 +346,7 @@ item_read(struct arena *a, sqlite3_stmt *st, struct archive_item *m)
 	m->id = sqlite3_column_bytes(st, 0) == ID_LEN
 		    ? uuid_text(a, sqlite3_column_blob(st, 0))
 		    : STR("");
-	m->with = str_is_none(resource) ? bare
-					: str_printf(a, STR_FMT "/" STR_FMT,
-					      STR_ARG(bare), STR_ARG(resource));
+	m->with = str_is_none(resource) ? bare : jid_join(a, bare, resource);
 	m->is_outgoing = sqlite3_column_int(st, 3) != 0;
 	m->xml = column_text(a, st, 4);
 	m->body = column_text(a, st, 5);
@@ -311,9 +377,7 @@ query_page(struct query *q, const struct range *r)
 	sqlite3_stmt *st;
 	int ret;
 
-	st = query_prepare(q, sql_make(q, COLUMNS,
-				  is_backwards ? " ORDER BY a.id DESC LIMIT ?7"
-					       : " ORDER BY a.id LIMIT ?7"));
+	st = query_prepare(q, sql_page(q));
 	query_bind(q, st, r);
 	if (st != NULL)
 		sqlite3_bind_int64(st, P_LIMIT, (int64_t)limit + 1);
@@ -339,7 +403,7 @@ query_page(struct query *q, const struct range *r)
 static int
 query_total(struct query *q, const struct range *r)
 {
-	sqlite3_stmt *st = query_prepare(q, sql_make(q, "count(*)", ""));
+	sqlite3_stmt *st = query_prepare(q, sql_count(q));
 	int64_t n;
 	int err;
 
@@ -416,10 +480,10 @@ static int
 ends(struct db *db, struct store_req *req)
 {
 	static const char *const sql[] = {
-		"SELECT " COLUMNS " FROM archive a INDEXED BY archive_id"
-		" WHERE a.owner = ?1 ORDER BY a.id LIMIT 1",
-		"SELECT " COLUMNS " FROM archive a INDEXED BY archive_id"
-		" WHERE a.owner = ?1 ORDER BY a.id DESC LIMIT 1",
+		"SELECT " COLUMNS " FROM archive_by_id" SQL_JOIN
+		" WHERE i.owner = ?1 ORDER BY i.id LIMIT 1",
+		"SELECT " COLUMNS " FROM archive_by_id" SQL_JOIN
+		" WHERE i.owner = ?1 ORDER BY i.id DESC LIMIT 1",
 	};
 	struct archive_item *items =
 	    arena_zalloc(req->arena, 2 * sizeof(*items));
@@ -453,8 +517,8 @@ count(struct db *db, struct store_req *req)
 
 	if (err < 0 || key == 0)
 		return err;
-	st = db_prepare(db, "SELECT count(*) FROM archive INDEXED BY archive_id"
-			    " WHERE owner = ?1");
+	st = db_prepare(
+	    db, "SELECT count(*) FROM archive_by_id WHERE owner = ?1");
 	if (st != NULL)
 		sqlite3_bind_int64(st, 1, key);
 	err = db_number(db, st, 0, &n);

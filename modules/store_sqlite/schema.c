@@ -33,7 +33,7 @@ static const char accounts_and_values[] =
 
 /*
  * Rows are appended, so the archive has a rowid, never used twice. An
- * owner's key stands for its JID, as three indices hold it. To clear an
+ * owner's key stands for its JID, as all indices hold it. To clear an
  * archive is to take the owner's name away; the rows go later, bit by bit.
  * Ids are the 16 bytes of a UUIDv7: ordered by time, and `ts` is that time.
  */
@@ -101,8 +101,48 @@ static const char origin[] =
     "CREATE INDEX archive_origin ON archive(owner, origin_id, id)"
     " WHERE origin_id IS NOT NULL;";
 
+/*
+ * Indices that the writer keeps itself, as it enters rows into them later,
+ * many at a time: those up to `entered` are in.
+ */
+static const char indices[] =
+    "DROP INDEX archive_id; DROP INDEX archive_with;"
+    "DROP INDEX archive_media; DROP INDEX archive_origin;"
+    "CREATE TABLE archive_by_id("
+    " owner INTEGER NOT NULL, id BLOB NOT NULL, seq INTEGER NOT NULL,"
+    " PRIMARY KEY(owner, id)) WITHOUT ROWID;"
+    "CREATE TABLE archive_by_with("
+    " owner INTEGER NOT NULL, with_bare TEXT NOT NULL, id BLOB NOT NULL,"
+    " seq INTEGER NOT NULL, PRIMARY KEY(owner, with_bare, id)) WITHOUT ROWID;"
+    "CREATE TABLE archive_by_origin("
+    " owner INTEGER NOT NULL, origin_id TEXT NOT NULL, id BLOB NOT NULL,"
+    " seq INTEGER NOT NULL, PRIMARY KEY(owner, origin_id, id)) WITHOUT ROWID;"
+    "CREATE TABLE archive_by_media("
+    " owner INTEGER NOT NULL, id BLOB NOT NULL, seq INTEGER NOT NULL,"
+    " PRIMARY KEY(owner, id)) WITHOUT ROWID;"
+    "INSERT INTO archive_by_id SELECT owner, id, seq FROM archive"
+    " ORDER BY owner, id;"
+    "INSERT INTO archive_by_with SELECT owner, with_bare, id, seq"
+    " FROM archive ORDER BY owner, with_bare, id;"
+    "INSERT INTO archive_by_origin SELECT owner, origin_id, id, seq"
+    " FROM archive WHERE origin_id IS NOT NULL ORDER BY owner, origin_id, id;"
+    "INSERT INTO archive_by_media SELECT owner, id, seq"
+    " FROM archive WHERE media_url IS NOT NULL ORDER BY owner, id;"
+    "CREATE TRIGGER archive_delete AFTER DELETE ON archive BEGIN"
+    " DELETE FROM archive_by_id WHERE owner = old.owner AND id = old.id;"
+    " DELETE FROM archive_by_with WHERE owner = old.owner"
+    " AND with_bare = old.with_bare AND id = old.id;"
+    " DELETE FROM archive_by_origin WHERE owner = old.owner"
+    " AND origin_id = old.origin_id AND id = old.id;"
+    " DELETE FROM archive_by_media WHERE owner = old.owner"
+    " AND id = old.id;"
+    " END;"
+    "ALTER TABLE archive_index ADD COLUMN entered INTEGER NOT NULL DEFAULT 0;"
+    "UPDATE archive_index SET entered ="
+    " (SELECT coalesce(max(seq), 0) FROM archive);";
+
 static const char *const steps[] = { accounts_and_values, archive, search,
-	origin };
+	origin, indices };
 
 _Static_assert(ARRAY_LEN(steps) == SCHEMA_VERSION, "one step a version");
 

@@ -31,6 +31,7 @@ struct db {
 	bool has_dead;	    /* cleared archives, whose rows are still there */
 	bool has_slack;	    /* much of the file may be unused */
 	struct owner_key *owners; /* of archives written to lately */
+	struct tail *tail;	  /* rows that no index has: see tail.h */
 	sqlite3_stmt *append;	  /* db_prepare()d */
 };
 
@@ -76,10 +77,13 @@ void *array_room(
     struct arena *a, void *array, size_t count, size_t *cap, size_t size);
 
 /* Makes or brings up to date the tables. */
-#define SCHEMA_VERSION 4
+#define SCHEMA_VERSION 5
 int schema_migrate(sqlite3 *h, int to, struct arena *a, const char **why_r);
 
 /* ---- what requests do -------------------------------------------------- */
+
+/* Of one archive, that is. */
+bool is_archive_read(const struct store_req *req);
 
 /* Carries a read out; sets err and results of the request. */
 void req_read(struct db *db, struct store_req *req);

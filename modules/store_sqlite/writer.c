@@ -5,7 +5,7 @@
  * answers. A request that fails undoes itself only. Long work (retention,
  * clearing, the search index) is done in slices between the groups.
  */
-#include "modules/store_sqlite/sqlite.h"
+#include "modules/store_sqlite/tail.h"
 
 #include <pthread.h>
 #include <signal.h>
@@ -43,8 +43,10 @@ static struct {
 	struct list searches; /* wait for the index, then go to a reader */
 	struct list expiries;
 	uint64_t rest_until; /* clock_mono(): no slices of our own before */
+	uint64_t index_rest_until;
 	uint64_t slice_ms;
-	bool is_lazy; /* commits need not reach the disk */
+	size_t tail_mark; /* when this transaction began */
+	bool is_lazy;	  /* commits need not reach the disk */
 } writer = { .lock = PTHREAD_MUTEX_INITIALIZER };
 
 /* ---- one request ------------------------------------------------------- */
@@ -98,6 +100,7 @@ static int
 write_run(const struct store_change *changes)
 {
 	bool is_one = is_one_statement(changes);
+	size_t mark = tail_mark(&writer.db);
 	int err = is_one ? 0 : run("SAVEPOINT request");
 
 	for (const struct store_change *c = changes; err == 0 && c != NULL;
@@ -108,19 +111,13 @@ write_run(const struct store_change *changes)
 	if (err != 0) {
 		run("ROLLBACK TO request");
 		owners_forget(&writer.db);
+		tail_undo(&writer.db, mark);
 	}
 	run("RELEASE request");
 	return err;
 }
 
 /* ---- a group ----------------------------------------------------------- */
-
-static bool
-is_archive_read(const struct store_req *req)
-{
-	return req->op == STORE_ARCHIVE_FIND || req->op == STORE_ARCHIVE_ENDS ||
-	       req->op == STORE_ARCHIVE_COUNT;
-}
 
 static void
 list_move(struct list *to, struct list *node)
@@ -184,6 +181,7 @@ rollback(void)
 	if (is_in_transaction())
 		run("ROLLBACK");
 	owners_forget(&writer.db);
+	tail_undo(&writer.db, writer.tail_mark);
 	archive_state(&writer.db);
 }
 
@@ -202,9 +200,70 @@ static int
 begin(bool is_lazy)
 {
 	set_lazy(is_lazy);
+	writer.tail_mark = tail_mark(&writer.db);
 	if (writer.is_lazy && !is_lazy)
 		return ERR_STORE;
 	return run("BEGIN IMMEDIATE");
+}
+
+static int
+commit(void)
+{
+	int err = is_in_transaction() ? run("COMMIT") : ERR_STORE;
+
+	if (err == 0)
+		tail_commit(&writer.db);
+	return err;
+}
+
+/*
+ * Archives that are to be read are brought up to date. Where that fails, as
+ * on a full disk, an error tells more than history with a hole at its end.
+ */
+static void
+tails_merge(struct list *reads)
+{
+	struct store_req *req;
+	int err = begin(true);
+
+	LIST_EACH(req, reads, struct store_req, node)
+	{
+		if (err == 0 && is_archive_read(req))
+			err = tail_merge(&writer.db, req->owner);
+	}
+	if (err == 0)
+		err = commit();
+	if (err == 0)
+		return;
+	rollback();
+	LIST_EACH(req, reads, struct store_req, node)
+	{
+		if (!is_archive_read(req) || !tail_has(req->owner))
+			continue;
+		list_del(&req->node);
+		req->err = err;
+		store_answer(req);
+	}
+}
+
+static void
+reads_pass_on(struct list *reads)
+{
+	bool is_behind = false;
+	struct store_req *req;
+
+	LIST_EACH(req, reads, struct store_req, node)
+	{
+		is_behind |= is_archive_read(req) && tail_has(req->owner);
+	}
+	if (is_behind)
+		tails_merge(reads);
+	LIST_EACH(req, reads, struct store_req, node)
+	{
+		if (!str_is_empty(req->filter.text))
+			list_move(&writer.searches, &req->node);
+	}
+	readers_push(reads);
 }
 
 static void
@@ -220,7 +279,7 @@ group_run(struct list *group)
 		err = begin(false);
 		if (err == 0) {
 			group_execute(group);
-			err = is_in_transaction() ? run("COMMIT") : ERR_STORE;
+			err = commit();
 		}
 		if (err != 0) {
 			rollback();
@@ -233,13 +292,7 @@ group_run(struct list *group)
 		list_del(&req->node);
 		store_answer(req);
 	}
-	LIST_EACH(req, &later, struct store_req, node)
-	{
-		if (str_is_empty(req->filter.text))
-			continue;
-		list_move(&writer.searches, &req->node);
-	}
-	readers_push(&later);
+	reads_pass_on(&later);
 }
 
 /* ---- slices ------------------------------------------------------------ */
@@ -264,7 +317,7 @@ slice_run(int (*slice)(uint64_t until))
 	if (ret < 0)
 		return ret;
 	ret = slice(start + writer.slice_ms);
-	err = ret >= 0 ? run("COMMIT") : ret;
+	err = ret >= 0 ? commit() : ret;
 	if (err < 0)
 		rollback();
 	if (clock_mono() - start > SLICE_MS)
@@ -278,6 +331,12 @@ static int
 slice_index(uint64_t until)
 {
 	return search_index_slice(&writer.db, until);
+}
+
+static int
+slice_tail(uint64_t until)
+{
+	return tail_slice(&writer.db, until);
 }
 
 static int
@@ -323,11 +382,13 @@ run_expiry(void)
 
 /* What nobody waits for. */
 static void
-run_own(void)
+run_own(bool is_idle)
 {
 	int (*slice)(uint64_t until) = slice_index;
 
-	if (writer.db.has_dead)
+	if (tail_is_due(&writer.db) || (is_idle && !tail_is_empty(&writer.db)))
+		slice = slice_tail;
+	else if (writer.db.has_dead)
 		slice = slice_purge;
 	else if (writer.db.has_slack)
 		slice = slice_vacuum;
@@ -346,6 +407,7 @@ static bool
 has_own_work(void)
 {
 	return writer.db.has_dead || writer.db.has_slack ||
+	       !tail_is_empty(&writer.db) ||
 	       writer.db.index_high < writer.db.seq_high;
 }
 
@@ -359,9 +421,12 @@ is_own_time(bool is_idle)
 		return false;
 	if (is_idle || writer.db.has_dead)
 		return has_own_work();
-	if (writer.db.seq_high - writer.db.index_high < BACKLOG_ROWS)
+	if (tail_is_due(&writer.db))
+		return true;
+	if (writer.db.seq_high - writer.db.index_high < BACKLOG_ROWS ||
+	    now < writer.index_rest_until)
 		return false;
-	writer.rest_until = now + BACKLOG_MS;
+	writer.index_rest_until = now + BACKLOG_MS;
 	return true;
 }
 
@@ -378,7 +443,7 @@ slice_next(bool is_idle)
 	else if (!list_is_empty(&writer.expiries))
 		run_expiry();
 	else if (is_own_time(is_idle))
-		run_own();
+		run_own(is_idle);
 }
 
 /* ---- the thread -------------------------------------------------------- */
@@ -471,7 +536,7 @@ writer_start(const struct db *db, const char *path)
 	writer.db = *db;
 	writer.is_ending = false;
 	writer.is_lazy = false;
-	writer.rest_until = 0;
+	writer.rest_until = writer.index_rest_until = 0;
 	writer.slice_ms = SLICE_PART_MS;
 	checkpoint_start(&writer.db, path);
 

@@ -64,6 +64,16 @@ month_days(int64_t year, int64_t month)
 #define REAL_MIN (INT64_C(-62167219200000)) /* 0000-01-01T00:00:00.000Z */
 #define REAL_MAX (INT64_C(253402300799999)) /* 9999-12-31T23:59:59.999Z */
 
+/* A page of an archive has fifty of these: printf() would be felt. */
+static char *
+put_digits(char *p, int width, int n, char after)
+{
+	for (int i = width; i-- > 0; n /= 10)
+		p[i] = (char)('0' + n % 10);
+	p[width] = after;
+	return p + width + 1;
+}
+
 struct str
 clock_format(struct arena *a, int64_t real_ms, bool ms)
 {
@@ -72,12 +82,19 @@ clock_format(struct arena *a, int64_t real_ms, bool ms)
 	int part = (int)((t - REAL_MIN) % 1000);
 	time_t when = (time_t)secs;
 	struct tm tm;
-	const char *fraction = ms ? arena_printf(a, ".%03d", part) : "";
+	char *text = arena_bytes(a, sizeof("2024-01-01T00:00:00.000Z")), *p;
 
 	must(gmtime_r(&when, &tm) != NULL);
-	return str_printf(a, "%04d-%02d-%02dT%02d:%02d:%02d%sZ",
-	    tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min,
-	    tm.tm_sec, fraction);
+	p = put_digits(text, 4, tm.tm_year + 1900, '-');
+	p = put_digits(p, 2, tm.tm_mon + 1, '-');
+	p = put_digits(p, 2, tm.tm_mday, 'T');
+	p = put_digits(p, 2, tm.tm_hour, ':');
+	p = put_digits(p, 2, tm.tm_min, ':');
+	p = put_digits(p, 2, tm.tm_sec, ms ? '.' : 'Z');
+	if (ms)
+		p = put_digits(p, 3, part, 'Z');
+	*p = '\0';
+	return str_mem(text, (size_t)(p - text));
 }
 
 /* Takes `n` digits off the front. */

@@ -185,9 +185,11 @@ stamp_of(struct arena *a, struct str id)
 }
 
 static void
-add_attr(struct buf *out, const char *name, struct str value)
+add_attr(struct buf *out, struct str name, struct str value)
 {
-	buf_printf(out, " %s='", name);
+	buf_add_c(out, ' ');
+	buf_add_str(out, name);
+	buf_add_str(out, STR("='"));
 	xml_escape(out, value);
 	buf_add_c(out, '\'');
 }
@@ -201,38 +203,46 @@ write_result(
     const struct query *q, const struct archive_item *item, struct buf *out)
 {
 	buf_add_str(out, STR("<message"));
-	add_attr(out, "from", q->iq->to.bare);
-	add_attr(out, "to", q->iq->from.full);
-	add_attr(out, "id", item->id);
+	add_attr(out, STR("from"), q->iq->to.bare);
+	add_attr(out, STR("to"), q->iq->from.full);
+	add_attr(out, STR("id"), item->id);
 	buf_add_str(out, STR("><result xmlns='urn:xmpp:mam:2'"));
 	if (!str_is_none(q->id))
-		add_attr(out, "queryid", q->id);
-	add_attr(out, "id", item->id);
+		add_attr(out, STR("queryid"), q->id);
+	add_attr(out, STR("id"), item->id);
 	buf_add_str(out, STR("><forwarded xmlns='urn:xmpp:forward:0'>"
 			     "<delay xmlns='urn:xmpp:delay'"));
-	add_attr(out, "stamp", stamp_of(q->iq->arena, item->id));
+	add_attr(out, STR("stamp"), stamp_of(q->iq->arena, item->id));
 	buf_add_str(out, STR("/>"));
 	buf_add_str(out, item->xml);
 	buf_add_str(out, STR("</forwarded></result></message>"));
 }
 
-/* To a session of this worker: bytes. */
-static void
-send_bytes(struct query *q, struct session *s, const struct archive_item *item)
+/* What the results of a page have in common. */
+static struct stanza *
+about_results(struct query *q)
 {
 	struct stanza *about = stanza_new(EL_MESSAGE);
+
+	about->is_private = true;
+	stanza_set_from(about, &q->iq->to);
+	stanza_set_to(about, &q->iq->from);
+	return about;
+}
+
+/* To a session of this worker: bytes. */
+static void
+send_bytes(struct query *q, struct session *s, const struct stanza *about,
+    const struct archive_item *item)
+{
 	struct buf out = { 0 };
 	struct wire *w;
 
 	write_result(q, item, &out);
 	w = wire_new(buf_str(&out));
 	buf_fini(&out);
-	about->is_private = true;
-	stanza_set_from(about, &q->iq->to);
-	stanza_set_to(about, &q->iq->from);
 	session_send_wire(s, w, about);
 	wire_unref(&w);
-	stanza_free(&about);
 }
 
 /* To anyone else, or shaped: a stanza of its own. */
@@ -270,16 +280,18 @@ static void
 send_results(struct query *q, const struct archive_page *page)
 {
 	struct session *s = iq_session(q->iq);
+	struct stanza *about = about_results(q);
 
 	for (size_t i = 0; i < page->count; i++) {
 		size_t at = q->is_flipped ? page->count - 1 - i : i;
 
 		if (s != NULL && session_takes_bytes(s) &&
 		    q->rules.shape == NULL)
-			send_bytes(q, s, &page->items[at]);
+			send_bytes(q, s, about, &page->items[at]);
 		else
 			send_tree(q, &page->items[at]);
 	}
+	stanza_free(&about);
 }
 
 static void

@@ -250,6 +250,131 @@ test_backup(void **state)
 	rig_assert_value(JULIET, "s", "k", "before");
 }
 
+/* ---- rows that are in no index yet ------------------------------------- */
+
+#define OWNERS 60u
+#define AT_ONCE 20u
+#define ROUNDS 20u
+#define ALL (OWNERS * AT_ONCE * ROUNDS)
+
+struct appends {
+	unsigned owner, round;
+};
+
+static struct str
+owner_name(unsigned i)
+{
+	return str_printf(rig.a, "u%u@example.net", i);
+}
+
+/* Round by round later; each owner's are interleaved with others'. */
+static struct archive_item
+item_of(unsigned owner, unsigned round, unsigned i)
+{
+	struct archive_item m = {
+		.with = owner_name((owner + i) % OWNERS),
+		.xml = STR("<message/>"),
+	};
+	char text[UUID_LEN + 1];
+
+	uuid7_min(START + round * AT_ONCE + i, text);
+	m.id = str_dup(rig.a, str_c(text));
+	if (i % 4 == 0)
+		m.origin_id = str_printf(rig.a, "o%u", i);
+	if (i % 5 == 0)
+		m.media_url = STR("https://up.example.net/f/1/pic.jpg");
+	return m;
+}
+
+static void
+fill_appends(struct store_write *w, void *arg)
+{
+	const struct appends *s = arg;
+
+	for (unsigned i = 0; i < AT_ONCE; i++) {
+		struct archive_item m = item_of(s->owner, s->round, i);
+
+		archive_append(w, owner_name(s->owner), &m);
+	}
+}
+
+static int
+append_some(unsigned owner, unsigned round)
+{
+	struct appends s = { .owner = owner, .round = round };
+
+	return rig_write(
+	    owner % RIG_LOOPS, owner_name(owner).p, fill_appends, &s);
+}
+
+static void
+assert_count(unsigned owner, struct archive_filter f, unsigned n)
+{
+	struct archive_page page;
+
+	f.want_total = true;
+	f.limit = n + 1;
+	assert_int_equal(rig_find(0, rig.a, owner_name(owner).p, &f, &page), 0);
+	assert_int_equal(page.total, n);
+	assert_int_equal(page.count, n);
+}
+
+static void
+assert_counts(unsigned owner, unsigned rounds)
+{
+	struct archive_filter all = { 0 }, media = { .has_media = true },
+			      with = { .with = owner_name(owner) },
+			      origin = { .origin_id = STR("o4") };
+
+	assert_count(owner, all, rounds * AT_ONCE);
+	assert_count(owner, media, rounds * AT_ONCE / 5);
+	assert_count(owner, with, rounds);
+	assert_count(owner, origin, rounds);
+}
+
+static void
+await_indices(int64_t n)
+{
+	rig_await_number("SELECT count(*) FROM archive_by_id", n);
+	rig_await_number("SELECT count(*) FROM archive_by_with", n);
+	rig_await_number("SELECT count(*) FROM archive_by_origin", n / 4);
+	rig_await_number("SELECT count(*) FROM archive_by_media", n / 5);
+}
+
+/* More than are entered together, read in between, with a restart. */
+static void
+test_tail(void **state)
+{
+	uint64_t n;
+
+	for (unsigned round = 0; round < ROUNDS; round++) {
+		for (unsigned i = 0; i < OWNERS; i++)
+			assert_int_equal(append_some(i, round), 0);
+		assert_counts(round, round + 1);
+		assert_int_equal(append_some(OWNERS - 1, round), ERR_EXISTS);
+		assert_int_equal(append_some(0, 0), ERR_EXISTS);
+		if (round == ROUNDS / 2)
+			rig_reopen();
+	}
+	for (unsigned i = 0; i < OWNERS; i++)
+		assert_counts(i, ROUNDS);
+	await_indices(ALL);
+	assert_int_equal(append_some(1, 1), ERR_EXISTS);
+	assert_counts(1, ROUNDS);
+
+	/* Half of them go, some before any index had them. */
+	for (unsigned i = 0; i < OWNERS; i++)
+		assert_int_equal(append_some(i, ROUNDS), 0);
+	assert_int_equal(rig_expire(0, "example.net",
+			     START + (ROUNDS + 1) / 2 * AT_ONCE, &n),
+	    0);
+	assert_int_equal(n, ALL / 2);
+	assert_counts(3, ROUNDS / 2 + 1);
+	await_indices(OWNERS * AT_ONCE + ALL / 2);
+	assert_int_equal(rig_number("SELECT count(*) FROM archive"),
+	    OWNERS * AT_ONCE + ALL / 2);
+}
+
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, rig_setup, rig_teardown)
 #define TEST_PLAIN(fn) \
 	cmocka_unit_test_setup_teardown(fn, setup_plain, teardown_plain)
@@ -262,6 +387,7 @@ main(void)
 		TEST_PLAIN(test_modes),
 		TEST(test_migrations),
 		TEST(test_space),
+		TEST(test_tail),
 		TEST(test_backup),
 	};
 
