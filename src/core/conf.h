@@ -39,6 +39,8 @@ struct limits_conf {
 	uint64_t pre_auth_stanza_size;
 	uint64_t c2s_rate; /* bytes a second for a session, 0: none */
 	uint64_t s2s_rate;
+	struct rate s2s_streams; /* of one address */
+	struct rate s2s_keys;
 	uint64_t sessions_per_account;
 	uint64_t roster_items;
 	uint64_t offline_messages; /* spooled for an account */
@@ -60,8 +62,12 @@ enum s2s_require { S2S_CERTIFICATE, S2S_DIALBACK };
 /* Streams with other servers. */
 struct s2s_conf {
 	unsigned require; /* enum s2s_require */
+	/* Patterns of domains for which it is otherwise: s2s_policy.c */
+	struct str_list certificate_for, dialback_for, plain_for;
+	struct str_list allow, deny;
 	struct str ca_file;
 	uint64_t timeout_ms; /* until a stream is up */
+	uint64_t resume_ms;  /* how long a broken one may be resumed */
 	uint64_t retry_ms;   /* the longest pause after failures */
 	uint64_t idle_ms;
 };

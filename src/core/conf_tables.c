@@ -144,6 +144,11 @@ const struct option conf_limits_options[] = {
 	    UINT32_MAX,
 	    "bytes a second taken from another server on average; 0: any "
 	    "number"),
+	OPT_RATE("s2s_streams", struct limits_conf, s2s_streams, "600/1m",
+	    "streams that servers at one address may open to each worker"),
+	OPT_RATE("s2s_keys", struct limits_conf, s2s_keys, "1000/1m",
+	    "keys of dialback that servers at one address may have each "
+	    "worker look at"),
 	OPT_UINT("sessions_per_account", struct limits_conf,
 	    sessions_per_account, "20", 1, 10000,
 	    "clients that an account may have at a time"),
@@ -171,11 +176,28 @@ const struct option conf_s2s_options[] = {
 	    s2s_require,
 	    "how other servers show who they are: by a certificate that we "
 	    "trust, or, if they have none, by dialback, which trusts the DNS"),
+	OPT_LIST("certificate_for", struct s2s_conf, certificate_for, NULL,
+	    1000,
+	    "domains that must have a certificate, whatever 'require' says: "
+	    "names, or with everything below them as '*.example.org'"),
+	OPT_LIST("dialback_for", struct s2s_conf, dialback_for, NULL, 1000,
+	    "domains for which dialback is enough, whatever 'require' says"),
+	OPT_LIST("plain_for", struct s2s_conf, plain_for, NULL, 1000,
+	    "domains with which we talk by dialback, and without TLS if they "
+	    "have none: for tests only"),
+	OPT_LIST("allow", struct s2s_conf, allow, NULL, 1000,
+	    "the only domains that we talk to; by default all"),
+	OPT_LIST("deny", struct s2s_conf, deny, NULL, 1000,
+	    "domains that we don't talk to; it goes before 'allow'"),
 	OPT_TEXT("ca_file", struct s2s_conf, ca_file, "", 1000,
 	    "a PEM file of the authorities that certificates are trusted by; "
 	    "by default those of the system"),
 	OPT_SPAN("timeout", struct s2s_conf, timeout_ms, "30s", SECONDS(1),
 	    HOURS(1), "how long stanzas wait for a stream that is not up yet"),
+	OPT_SPAN("resume", struct s2s_conf, resume_ms, "1m", SECONDS(1),
+	    HOURS(1),
+	    "how long a stream that broke may be resumed (XEP-0198), and "
+	    "stanzas wait for that"),
 	OPT_SPAN("retry", struct s2s_conf, retry_ms, "1m", SECONDS(1), HOURS(1),
 	    "the longest time in which a server that could not be reached is "
 	    "not tried again; it begins with a second, and doubles"),

@@ -7,7 +7,9 @@
 #include "core/hooks.h"
 #include "core/host.h"
 #include "core/metrics.h"
+#include "core/router.h"
 #include "core/s2s_impl.h"
+#include "core/stanza_impl.h"
 
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
@@ -19,6 +21,8 @@
 #define ATTRIBUTES 100
 
 static _Thread_local struct xml_limits before_auth, after_auth;
+
+static void limits_set(void);
 
 /* Input -------------------------------------------------------------------- */
 
@@ -39,6 +43,13 @@ fail_xml(struct s2s_stream *s, enum xml_error err)
 	    err == XML_TOO_BIG ? "the stanza is too big" : NULL);
 }
 
+/* What a peer says before it may. */
+static void
+hold(struct s2s_stream *s, const char *p, size_t n)
+{
+	buf_add(&s->held, p, n);
+}
+
 static void
 on_data(void *ctx, const char *p, size_t n)
 {
@@ -48,6 +59,10 @@ on_data(void *ctx, const char *p, size_t n)
 	while (n > 0 && !s->is_closing) {
 		enum xml_error err;
 
+		if (s->is_moving) {
+			hold(s, p, n);
+			return;
+		}
 		/* What follows <starttls/> may have been slipped in. */
 		if (s->is_starting_tls && !conn_is_tls(s->conn)) {
 			s2s_fail(s, EL_SE_POLICY_VIOLATION, "text before TLS");
@@ -84,6 +99,20 @@ on_closed(void *ctx, int err)
 	s->conn = NULL;
 	s->is_closing = true;
 	s->ops->gone(s, err);
+}
+
+void
+s2s_stream_arrived(struct s2s_stream *s)
+{
+	struct buf held = s->held;
+
+	s->is_moving = false;
+	s->held = (struct buf){ 0 };
+	limits_set();
+	s->xml.limits = s->is_up ? &after_auth : &before_auth;
+	if (held.n > 0)
+		on_data(s, held.p, held.n);
+	buf_fini(&held);
 }
 
 static const struct conn_events conn_events = {
@@ -160,6 +189,8 @@ s2s_stream_init(struct s2s_stream *s, struct conn *c, const struct s2s_ops *ops)
 	s->conn = c;
 	s->heard = loop_now();
 	s->has_header = s->is_closing = s->is_up = false;
+	s->was_ended = s->is_moving = s->is_paused = false;
+	s->peer_max = s->peer_idle_ms = 0;
 	s->is_restarted = s->is_starting_tls = false;
 	xml_stream_init(&s->xml, &xml_events, s, &before_auth);
 	addr_ip(conn_peer(c), s->ip);
@@ -175,6 +206,7 @@ s2s_stream_fini(struct s2s_stream *s)
 	timer_stop(&s->timer);
 	list_del(&s->node);
 	xml_stream_fini(&s->xml);
+	buf_fini(&s->held);
 	str_free(&s->local);
 	str_free(&s->remote);
 }
@@ -278,6 +310,122 @@ s2s_send_dialback(struct s2s_stream *s, enum qname name, struct str from,
 	conn_touched(s->conn);
 }
 
+void
+s2s_put(struct s2s_stream *s, struct stanza *st)
+{
+	struct conn *c = s->conn;
+	struct buf *out;
+	size_t at;
+
+	if (conn_queued(c) > conf_now()->limits.session_queue ||
+	    (s->sm != NULL && s2s_sm_is_full(s->sm))) {
+		stanza_refuse_with(st, EL_RESOURCE_CONSTRAINT,
+		    "too much waits for the other server", EL_NONE);
+		return;
+	}
+	out = conn_out(c);
+	at = out->n;
+	stanza_write(out, st, XML_IN_STREAM);
+	if (s->peer_max > 0 && out->n - at > s->peer_max) {
+		out->n = at;
+		stanza_refuse_with(st, EL_POLICY_VIOLATION,
+		    "the other server does not take stanzas of this size",
+		    EL_NONE);
+		return;
+	}
+	conn_touched(c);
+	s->heard = loop_now();
+	metric_add(METRIC_S2S_STANZAS_OUT, 1);
+	if (s->sm != NULL)
+		s2s_sm_sent(s->sm, st);
+	else
+		stanza_free(&st);
+}
+
+/* Limits (XEP-0478) -------------------------------------------------------- */
+
+void
+s2s_add_limits(struct elem *parent, bool is_up)
+{
+	const struct conf *conf = conf_now();
+	struct elem *e = elem_add(parent, EL_STREAM_LIMITS);
+	struct arena *a = elem_arena(parent);
+
+	elem_add_text(e, EL_LIMITS_MAX_BYTES,
+	    str_printf(a, "%llu",
+		(unsigned long long)(is_up
+					 ? conf->limits.stanza_size
+					 : conf->limits.pre_auth_stanza_size)));
+	elem_add_text(e, EL_LIMITS_IDLE_SECONDS,
+	    str_printf(
+		a, "%llu", (unsigned long long)conf->s2s.idle_ms / 1000));
+}
+
+void
+s2s_read_limits(struct s2s_stream *s, const struct elem *parent)
+{
+	const struct elem *e = elem_child(parent, EL_STREAM_LIMITS);
+	const struct elem *max = elem_child(e, EL_LIMITS_MAX_BYTES);
+	const struct elem *idle = elem_child(e, EL_LIMITS_IDLE_SECONDS);
+	uint64_t n;
+
+	s->peer_max = s->peer_idle_ms = 0;
+	if (max != NULL && str_to_u64(str_trim(elem_text(max)), &n))
+		s->peer_max = n;
+	if (idle != NULL && str_to_u64(str_trim(elem_text(idle)), &n) &&
+	    n > 0 && n <= UINT32_MAX)
+		s->peer_idle_ms = n * 1000;
+}
+
+/* We close first, so that nothing is under way when the peer would. */
+uint64_t
+s2s_idle_ms(const struct s2s_stream *s)
+{
+	uint64_t ours = conf_now()->s2s.idle_ms;
+
+	if (s->peer_idle_ms == 0)
+		return ours;
+	return MIN(ours, s->peer_idle_ms - s->peer_idle_ms / 4);
+}
+
+/* Stanzas ------------------------------------------------------------------ */
+
+void
+s2s_take(struct s2s_stream *s, struct elem *e,
+    bool (*speaks_for)(struct s2s_stream *s, struct str domain),
+    struct str local)
+{
+	struct stanza *st;
+	enum qname condition, fault = EL_NONE;
+	int err = stanza_of(e, &st, &condition);
+
+	if (!s->is_up)
+		fault = EL_SE_NOT_AUTHORIZED;
+	else if (str_is_none(elem_attr(e, AT_FROM)) ||
+		 str_is_none(elem_attr(e, AT_TO)))
+		fault = EL_SE_IMPROPER_ADDRESSING;
+	else if (jid_is_none(&st->from) || !speaks_for(s, st->from.domain))
+		fault = EL_SE_INVALID_FROM;
+	else if (!jid_is_none(&st->to) &&
+		 (!s2s_is_ours(st->to.domain) ||
+		     (!str_is_none(local) && !str_eq(st->to.domain, local))))
+		fault = EL_SE_HOST_UNKNOWN;
+	if (fault != EL_NONE) {
+		stanza_free(&st);
+		s2s_fail(s, fault, NULL);
+		return;
+	}
+	metric_add(METRIC_S2S_STANZAS_IN, 1);
+	if (s->sm != NULL)
+		st->receipt = s2s_sm_came(s->sm);
+	if (jid_is_none(&st->to))
+		stanza_free(&st); /* nobody's name could be put to an answer */
+	else if (err < 0)
+		stanza_refuse(st, condition);
+	else
+		router_send(st);
+}
+
 static void
 write_error(struct buf *out, enum qname condition, const char *text)
 {
@@ -305,7 +453,13 @@ s2s_fail(struct s2s_stream *s, enum qname condition, const char *text)
 
 	if (s->is_closing || c == NULL)
 		return;
-	s->is_closing = true;
+	if (s->is_moving) {
+		s->is_closing = true; /* at the other end of the move */
+		return;
+	}
+	if (s->sm != NULL && condition == EL_NONE)
+		s2s_sm_last(s->sm);
+	s->is_closing = s->was_ended = true;
 	timer_stop(&s->timer);
 	xml_stream_stop(&s->xml);
 	if (condition != EL_NONE) {
@@ -409,6 +563,7 @@ void
 s2s_stop(void)
 {
 	links_stop();
+	s2s_sms_stop();
 	dns_thread_done();
 	dials_stop();
 }

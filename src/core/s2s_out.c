@@ -9,6 +9,11 @@
 #include "core/s2s_impl.h"
 #include "core/stanza_impl.h"
 
+#include <stdarg.h>
+#include <stdio.h>
+
+#define SM_ID_MAX 1000
+
 struct s2s_out {
 	struct s2s_stream s;
 	const struct out_user *user; /* NULL: nobody cares any more */
@@ -19,11 +24,58 @@ struct s2s_out {
 	bool is_certified;		  /* the certificate is good */
 	bool is_authenticated;
 	bool has_tried; /* to get in, at this address */
+	bool has_bidi;
+	bool offers_sm;
+	bool asks_resume;  /* <resume/> is out */
+	bool may_resend;   /* the peer told what it has of the old stream's */
+	bool is_ready;	   /* SM is settled */
+	struct s2s_sm *sm; /* to be taken up; the link's */
+	const char *how;
+	char why[300]; /* it failed last, for whoever waits; or "" */
 };
 
 static _Thread_local struct list outs;
 
 static const struct s2s_ops out_ops;
+
+/* Says why it goes no further: to the log, and to whoever sent stanzas. */
+static void PRINTF_LIKE(2, 3)
+    out_because(struct s2s_out *o, const char *fmt, ...)
+{
+	va_list args;
+
+	va_start(args, fmt);
+	vsnprintf(o->why, sizeof(o->why), fmt, args);
+	va_end(args);
+	log_notice(&o->s.log, "%s", o->why);
+	if (o->user != NULL && o->user->step != NULL)
+		o->user->step(o->ctx, o->why);
+}
+
+/* For who only looks: what comes of each step. */
+static void PRINTF_LIKE(2, 3) out_step(struct s2s_out *o, const char *fmt, ...)
+{
+	char text[400];
+	va_list args;
+
+	if (o->user == NULL || o->user->step == NULL)
+		return;
+	va_start(args, fmt);
+	vsnprintf(text, sizeof(text), fmt, args);
+	va_end(args);
+	o->user->step(o->ctx, text);
+}
+
+static void
+out_certificate(struct s2s_out *o)
+{
+	char text[400];
+
+	if (o->user == NULL || o->user->step == NULL)
+		return;
+	conn_tls_describe_peer(o->s.conn, text, sizeof(text));
+	out_step(o, "certificate: %s", text);
+}
 
 /* The end ------------------------------------------------------------------ */
 
@@ -47,8 +99,11 @@ out_down(struct s2s_out *o, enum qname condition)
 	o->user = NULL;
 	timer_stop(&o->deadline);
 	dial_free(&o->dial);
+	if (o->s.sm != NULL)
+		s2s_sm_detach(o->s.sm);
 	if (user != NULL)
-		user->down(o->ctx, condition);
+		user->down(
+		    o->ctx, condition, o->why[0] != '\0' ? o->why : NULL);
 	if (o->s.conn == NULL)
 		out_free(o);
 	else
@@ -78,7 +133,8 @@ on_deadline(struct timer *t)
 {
 	struct s2s_out *o = CONTAINER_OF(t, struct s2s_out, deadline);
 
-	log_notice(&o->s.log, "connecting took too long");
+	if (o->why[0] == '\0')
+		out_because(o, "no stream could be had in time");
 	out_down(o, EL_REMOTE_SERVER_TIMEOUT);
 }
 
@@ -101,7 +157,7 @@ on_idle(struct timer *t)
 {
 	struct s2s_out *o = CONTAINER_OF(t, struct s2s_out, s.timer);
 	uint64_t idle = loop_now() - o->s.heard;
-	uint64_t max = conf_now()->s2s.idle_ms;
+	uint64_t max = s2s_idle_ms(&o->s);
 
 	if (idle >= max) {
 		log_info(&o->s.log, "idle: closed");
@@ -112,32 +168,116 @@ on_idle(struct timer *t)
 }
 
 static void
-out_up(struct s2s_out *o, const char *how)
+out_up(struct s2s_out *o)
 {
 	timer_stop(&o->deadline);
 	dial_free(&o->dial);
-	s2s_stream_up(&o->s);
-	timer_start(&o->s.timer, conf_now()->s2s.idle_ms, on_idle);
+	o->why[0] = '\0';
+	timer_start(&o->s.timer, s2s_idle_ms(&o->s), on_idle);
 	metric_add(METRIC_S2S_OUT, 1);
-	log_info(&o->s.log, "outgoing stream is up (%s, %s)", how,
-	    conn_tls_version(o->s.conn));
+	log_info(&o->s.log, "outgoing stream is up (%s, %s)", o->how,
+	    conn_is_tls(o->s.conn) ? conn_tls_version(o->s.conn)
+				   : "without TLS");
 	if (o->user != NULL)
 		o->user->up(o->ctx);
 }
 
-bool
-out_write(struct s2s_out *o, const struct stanza *st)
+/* Authenticated; what is left is stream management, if they have it. */
+static void
+out_in(struct s2s_out *o, const char *how)
 {
-	struct conn *c = o->s.conn;
+	struct s2s_stream *s = &o->s;
 
-	if (o->s.is_closing || !o->s.is_up ||
-	    conn_queued(c) > conf_now()->limits.session_queue)
-		return false;
-	o->s.heard = loop_now();
-	stanza_write(conn_out(c), st, XML_IN_STREAM);
-	conn_touched(c);
-	metric_add(METRIC_S2S_STANZAS_OUT, 1);
-	return true;
+	o->how = how;
+	s2s_stream_up(s);
+	if (!o->offers_sm || o->user->is_probe) {
+		out_up(o);
+		return;
+	}
+	o->asks_resume = o->sm != NULL && !str_is_none(s2s_sm_id(o->sm));
+	if (o->asks_resume)
+		s2s_send_sm(s, EL_SM_RESUME, s2s_sm_id(o->sm),
+		    s2s_sm_handled(o->sm), false);
+	else
+		s2s_send_sm(s, EL_SM_ENABLE, STR_NONE, -1, true);
+}
+
+static void
+on_enabled(struct s2s_out *o, const struct elem *e)
+{
+	struct s2s_stream *s = &o->s;
+	struct str resume = elem_attr(e, AT_RESUME), id = elem_attr(e, AT_ID);
+	bool can = str_is(resume, "true") || str_is(resume, "1");
+
+	if (o->is_ready || o->asks_resume)
+		return;
+	o->is_ready = true;
+	s2s_sm_new(s, false);
+	if (can && id.n > 0 && id.n <= SM_ID_MAX)
+		s2s_sm_set_id(s->sm, id);
+	out_up(o);
+}
+
+static void
+on_resumed(struct s2s_out *o, const struct elem *e)
+{
+	struct s2s_stream *s = &o->s;
+	uint64_t h;
+
+	if (o->is_ready || !o->asks_resume)
+		return;
+	o->is_ready = true;
+	if (!str_to_u64(elem_attr(e, AT_H), &h) || h > UINT32_MAX ||
+	    !s2s_sm_attach(o->sm, s, (uint32_t)h)) {
+		s2s_fail(s, EL_SE_UNDEFINED_CONDITION,
+		    "more stanzas are acknowledged than were sent");
+		return;
+	}
+	log_info(&s->log, "resumed: %zu stanzas are sent again",
+	    s2s_sm_count(s->sm));
+	s2s_sm_resend(s->sm);
+	out_up(o);
+}
+
+/*
+ * It can't be resumed: what the peer says that it had is done with, and with a
+ * count we may send the rest again. Without SM it goes on without.
+ */
+static void
+on_sm_failed(struct s2s_out *o, const struct elem *e)
+{
+	uint64_t h;
+
+	if (o->is_ready)
+		return;
+	if (!o->asks_resume) {
+		o->is_ready = true;
+		out_up(o);
+		return;
+	}
+	o->asks_resume = false;
+	s2s_sm_set_id(o->sm, STR_NONE);
+	o->may_resend = str_to_u64(elem_attr(e, AT_H), &h) && h <= UINT32_MAX &&
+			s2s_sm_acked(o->sm, (uint32_t)h);
+	s2s_send_sm(&o->s, EL_SM_ENABLE, STR_NONE, -1, true);
+}
+
+struct s2s_stream *
+out_stream(struct s2s_out *o)
+{
+	return &o->s;
+}
+
+bool
+out_has_bidi(const struct s2s_out *o)
+{
+	return o->has_bidi;
+}
+
+bool
+out_may_resend(const struct s2s_out *o)
+{
+	return o->may_resend;
 }
 
 /* Getting in --------------------------------------------------------------- */
@@ -178,38 +318,79 @@ offers_external(const struct elem *features)
 	return m != NULL;
 }
 
-/* Without TLS nothing is said but that we want it. */
 static void
-features_plain(struct s2s_out *o, const struct elem *features)
+send_bidi(struct s2s_out *o)
 {
-	struct arena *a;
+	struct arena *a = arena_new(0);
+	struct elem *e = elem_new(a, EL_BIDI);
 
-	if (elem_child(features, EL_STARTTLS) == NULL) {
-		log_notice(&o->s.log, "the other server has no TLS");
-		s2s_fail(&o->s, EL_SE_POLICY_VIOLATION, "TLS is required");
-		return;
-	}
-	a = arena_new(0);
+	s2s_add_limits(e, true);
+	s2s_send_elem(&o->s, e);
+	o->has_bidi = true;
+	arena_free(&a);
+}
+
+static void
+send_starttls(struct s2s_out *o)
+{
+	struct arena *a = arena_new(0);
+
 	s2s_send_elem(&o->s, elem_new(a, EL_STARTTLS));
 	arena_free(&a);
 }
 
+/* Over TLS, or with a domain with which none is needed. */
+static void
+features_safe(struct s2s_out *o, const struct elem *features)
+{
+	struct s2s_stream *s = &o->s;
+	bool is_certain = conn_is_tls(s->conn) && offers_external(features);
+
+	if (o->user == NULL)
+		return;
+	if (!str_is_none(o->verify_id)) {
+		s2s_send_dialback(s, EL_DB_VERIFY, s->local, s->remote,
+		    o->verify_id, STR_NONE, o->verify_key);
+		return;
+	}
+	o->offers_sm = elem_child(features, EL_SM) != NULL;
+	if (o->is_authenticated) {
+		s2s_read_limits(s, features);
+		out_in(o, "EXTERNAL");
+		return;
+	}
+	if (!o->has_bidi && elem_child(features, EL_BIDI_FEATURE) != NULL &&
+	    !o->user->is_probe)
+		send_bidi(o);
+	out_step(o, is_certain ? "it offers EXTERNAL: it takes our certificate"
+			       : "it does not offer EXTERNAL: it does not "
+				 "take our certificate, or it wants none");
+	if (is_certain && !o->has_tried)
+		send_external(o);
+	else
+		send_key(o);
+}
+
+/* Without TLS nothing is said but that we want it. */
 static void
 on_features(struct s2s_out *o, const struct elem *features)
 {
 	struct s2s_stream *s = &o->s;
 
-	if (!conn_is_tls(s->conn))
-		features_plain(o, features);
-	else if (!str_is_none(o->verify_id))
-		s2s_send_dialback(s, EL_DB_VERIFY, s->local, s->remote,
-		    o->verify_id, STR_NONE, o->verify_key);
-	else if (o->is_authenticated)
-		out_up(o, "EXTERNAL");
-	else if (offers_external(features) && !o->has_tried)
-		send_external(o);
-	else
-		send_key(o);
+	if (conn_is_tls(s->conn)) {
+		features_safe(o, features);
+		return;
+	}
+	if (elem_child(features, EL_STARTTLS) != NULL) {
+		send_starttls(o);
+		return;
+	}
+	if (s2s_terms(s->remote) == S2S_TERMS_PLAIN) {
+		features_safe(o, features);
+		return;
+	}
+	out_because(o, "the other server offers no TLS, which is required");
+	s2s_fail(s, EL_SE_POLICY_VIOLATION, "TLS is required");
 }
 
 static void
@@ -226,15 +407,26 @@ static void
 on_secured(struct s2s_stream *s)
 {
 	struct s2s_out *o = CONTAINER_OF(s, struct s2s_out, s);
-	const char *why = "it has none";
+	const char *why = NULL;
+	int err;
 
-	o->is_certified = conn_tls_verify(s->conn, s->remote, &why) == 0;
+	err = conn_tls_verify(s->conn, s->remote, &why);
+	out_step(o, "TLS: %s, %s", conn_tls_version(s->conn),
+	    conn_tls_cipher(s->conn));
+	out_certificate(o);
+	o->is_certified = err == 0;
 	if (!o->is_certified) {
-		log_notice(&s->log, "the other server's certificate: %s", why);
-		if (conf_now()->s2s.require == S2S_CERTIFICATE) {
+		out_because(o,
+		    "the certificate of the other server does not vouch "
+		    "for " STR_FMT ": %s",
+		    STR_ARG(s->remote),
+		    err == ERR_ABSENT ? "it has none" : why);
+		if (s2s_terms(s->remote) == S2S_TERMS_CERTIFICATE) {
 			s2s_fail(s, EL_NONE, NULL);
 			return;
 		}
+	} else {
+		out_step(o, "the certificate vouches for the domain");
 	}
 	s2s_send_header(s, false);
 }
@@ -260,12 +452,18 @@ on_result(struct s2s_out *o, const struct elem *e)
 	if (!str_is_none(o->verify_id) || o->s.is_up)
 		return;
 	if (str_is(elem_attr(e, AT_TYPE), "valid") &&
-	    str_eq(elem_attr(e, AT_FROM), o->s.remote)) {
-		out_up(o, "dialback");
+	    str_eq(elem_attr(e, AT_FROM), o->s.remote) && o->user != NULL) {
+		out_in(o, "dialback");
 		return;
 	}
-	log_notice(&o->s.log, "the other server does not take our key");
+	out_because(o, "the other server does not take our key of dialback");
 	s2s_fail(&o->s, EL_NONE, NULL);
+}
+
+static bool
+speaks_for(struct s2s_stream *s, struct str domain)
+{
+	return str_eq(s->remote, domain);
 }
 
 static void
@@ -293,10 +491,39 @@ on_element(struct s2s_stream *s, struct elem *e)
 		s2s_send_header(s, false);
 		break;
 	case EL_FAILURE:
-		if (o->has_tried && !o->is_authenticated)
-			send_key(o);
+		if (!o->has_tried || o->is_authenticated)
+			break;
+		out_because(o,
+		    "the other server does not take our "
+		    "certificate: " STR_FMT,
+		    STR_ARG(elem_local(elem_child_in(e, NS_SASL))));
+		send_key(o);
 		break;
+	case EL_SM_ENABLED:
+		on_enabled(o, e);
+		break;
+	case EL_SM_RESUMED:
+		on_resumed(o, e);
+		break;
+	case EL_SM_FAILED:
+		on_sm_failed(o, e);
+		break;
+	case EL_SM_R:
+	case EL_SM_A:
+		if (!s2s_sm_on_nonza(s, e))
+			s2s_fail(s, EL_SE_UNSUPPORTED_STANZA_TYPE, NULL);
+		break;
+	case EL_MESSAGE:
+	case EL_PRESENCE:
+	case EL_IQ:
+		if (!o->has_bidi) {
+			s2s_fail(s, EL_SE_NOT_AUTHORIZED, NULL);
+			break;
+		}
+		s2s_take(s, e, speaks_for, s->local);
+		return;
 	case EL_TLS_FAILURE:
+		out_because(o, "the other server fails to begin TLS");
 		s2s_fail(s, EL_NONE, NULL);
 		break;
 	case EL_DB_RESULT:
@@ -343,12 +570,18 @@ on_dialled(void *ctx, struct conn *c, bool is_direct, int err)
 	struct s2s_out *o = (struct s2s_out *)ctx;
 
 	if (c == NULL) {
-		log_info(&o->s.log, "cannot connect: %s", err_text(err));
+		if (err == ERR_ABSENT)
+			out_because(
+			    o, "the DNS knows no server for this domain");
+		else if (o->why[0] == '\0')
+			out_because(o, "cannot connect: %s", err_text(err));
 		out_down(o, err == ERR_ABSENT ? EL_REMOTE_SERVER_NOT_FOUND
 					      : EL_REMOTE_SERVER_TIMEOUT);
 		return;
 	}
 	o->has_tried = o->is_authenticated = o->is_certified = false;
+	o->has_bidi = o->offers_sm = false;
+	o->asks_resume = o->is_ready = o->may_resend = false;
 	s2s_stream_init(&o->s, c, &out_ops);
 	if (is_direct)
 		start_tls(o, true);
@@ -380,11 +613,12 @@ out_begin(struct s2s_out *o)
 }
 
 struct s2s_out *
-out_start(
-    struct str local, struct str remote, const struct out_user *user, void *ctx)
+out_start(struct str local, struct str remote, const struct out_user *user,
+    void *ctx, struct s2s_sm *sm)
 {
 	struct s2s_out *o = out_new(local, remote, user, ctx);
 
+	o->sm = sm;
 	out_begin(o);
 	return o;
 }

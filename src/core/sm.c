@@ -134,6 +134,12 @@ sm_answer_if_due(struct sm *sm)
 		sm_arm(sm);
 }
 
+void
+sm_on_moved(void *ctx)
+{
+	sm_answer_if_due((struct sm *)ctx);
+}
+
 /* Behind a stanza that could not be kept there is nothing to wait for. */
 static void
 on_request(struct sm *sm)
@@ -423,7 +429,7 @@ sm_enable(struct session *s, const struct elem *enable)
 	struct str id;
 
 	sm->session = s;
-	sm->in = sm_in_new(sm, 0);
+	sm->in = sm_in_new(sm_on_moved, sm, 0);
 	list_init(&sm->queue);
 	sm->resume_ms = resume_time(enable);
 	if (is_true(elem_attr(enable, AT_RESUME)) && sm->resume_ms > 0) {

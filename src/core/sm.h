@@ -20,8 +20,10 @@
  * acknowledged: all stanzas up to it have had their effects kept.
  */
 struct sm_in {
-	struct sm *sm; /* NULL: nobody wants to know any more */
-	uint32_t seq;  /* stanzas that have come */
+	/* The count has moved on. NULL: nobody wants to know any more. */
+	void (*moved)(void *ctx);
+	void *ctx;
+	uint32_t seq; /* stanzas that have come */
 	uint32_t durable;
 	uint32_t out;	/* receipts out */
 	bool is_failed; /* one was not kept: it goes no further */
@@ -30,7 +32,7 @@ struct sm_in {
 };
 
 /* Counts what comes in, from a number on. */
-struct sm_in *sm_in_new(struct sm *sm, uint32_t from);
+struct sm_in *sm_in_new(void (*moved)(void *ctx), void *ctx, uint32_t from);
 /* Nobody wants to know; it is freed with the last receipt. */
 void sm_in_drop(struct sm_in **in);
 /* Counts one stanza; its receipt, or NULL when it can't matter any more. */
@@ -142,6 +144,8 @@ void sm_end(struct sm *sm, enum sm_end how);
 /* Starts the timer for whatever is due first. */
 void sm_arm(struct sm *sm);
 void sm_answer_if_due(struct sm *sm);
+/* The same, for struct sm_in. */
+void sm_on_moved(void *ctx);
 /* Spools one; its receipt is settled, unless that is impossible. */
 int sm_item_spool(struct sm *sm, struct sm_item *item);
 /* The stanza of an item, as if it had just come; NULL if that fails. */

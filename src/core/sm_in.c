@@ -9,11 +9,12 @@
 #define CAP_FIRST 64
 
 struct sm_in *
-sm_in_new(struct sm *sm, uint32_t from)
+sm_in_new(void (*moved)(void *ctx), void *ctx, uint32_t from)
 {
 	struct sm_in *in = (struct sm_in *)xzalloc(sizeof(*in));
 
-	in->sm = sm;
+	in->moved = moved;
+	in->ctx = ctx;
 	in->seq = in->durable = from;
 	return in;
 }
@@ -33,7 +34,7 @@ sm_in_drop(struct sm_in **inp)
 	*inp = NULL;
 	if (in == NULL)
 		return;
-	in->sm = NULL;
+	in->moved = NULL;
 	if (in->out == 0)
 		sm_in_free(in);
 }
@@ -90,7 +91,7 @@ on_told(void *ctx, uint32_t seq, bool is_kept)
 	uint32_t before = in->durable;
 
 	in->out--;
-	if (in->sm == NULL) {
+	if (in->moved == NULL) {
 		if (in->out == 0)
 			sm_in_free(in);
 		return;
@@ -108,7 +109,7 @@ on_told(void *ctx, uint32_t seq, bool is_kept)
 		in->done = NULL;
 		in->cap = 0;
 	}
-	sm_answer_if_due(in->sm);
+	in->moved(in->ctx);
 }
 
 struct receipt *

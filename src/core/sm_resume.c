@@ -164,7 +164,7 @@ sm_resume_now(struct sm *sm)
 	s->nego->resuming = NULL;
 	if (sm_in_pending(sm->in) > 0) {
 		sm_in_drop(&sm->in);
-		sm->in = sm_in_new(sm, h);
+		sm->in = sm_in_new(sm_on_moved, sm, h);
 	}
 	sm->expiry_due = 0;
 	send_resumed(sm, s);

@@ -121,6 +121,9 @@ API const char *conn_tls_alpn(const struct conn *c);
 int conn_tls_verify(
     const struct conn *c, struct str domain, const char **why_r);
 
+/* For people: its names, its issuer, and how long it lasts. */
+void conn_tls_describe_peer(const struct conn *c, char *text_r, size_t size);
+
 enum tls_binding {
 	TLS_EXPORTER,	      /* RFC 9266, TLS 1.3 (and 1.2 with EMS) */
 	TLS_SERVER_END_POINT, /* RFC 5929 */

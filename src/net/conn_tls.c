@@ -9,6 +9,8 @@
 #include "net/conn_impl.h"
 #include "net/tls_impl.h"
 
+#include <stdio.h>
+
 #include <openssl/err.h>
 
 /* Plain bytes sealed before the kernel is asked to take them. */
@@ -546,6 +548,18 @@ conn_tls_alpn(const struct conn *c)
 		return NULL;
 	SSL_get0_alpn_selected(c->tls->ssl, &p, &n);
 	return tls_alpn_name(str_mem(p, n));
+}
+
+void
+conn_tls_describe_peer(const struct conn *c, char *text_r, size_t size)
+{
+	X509 *leaf =
+	    conn_is_tls(c) ? SSL_get1_peer_certificate(c->tls->ssl) : NULL;
+
+	snprintf(text_r, size, "none");
+	if (leaf != NULL)
+		tls_cert_describe(leaf, text_r, size);
+	X509_free(leaf);
 }
 
 int

@@ -67,6 +67,8 @@ const char *tls_why(struct arena *a);
 /* As conn_tls_verify(). The chain is what came with the leaf. */
 int tls_verify(X509 *leaf, STACK_OF(X509) * chain, struct str domain,
     bool is_server, const char **why_r);
+/* For people: names, issuer, and how long it lasts. */
+void tls_cert_describe(X509 *leaf, char *text_r, size_t size);
 /* As tls_verify(), of the names alone. */
 bool tls_cert_is_for(const X509 *leaf, struct str domain);
 

@@ -3,11 +3,13 @@
  * Is the peer who its certificate says, and is that the server of a domain?
  * Chains by PKIX; names by RFC 6120 section 13.7.1.2 and RFC 9525.
  */
+#include "base/buf.h"
 #include "base/err.h"
 #include "net/tls_impl.h"
 
 #include <openssl/x509v3.h>
 #include <pthread.h>
+#include <stdio.h>
 
 static pthread_mutex_t trust_lock = PTHREAD_MUTEX_INITIALIZER;
 static X509_STORE *trust;
@@ -130,6 +132,49 @@ tls_cert_is_for(const X509 *leaf, struct str domain)
 	}
 	GENERAL_NAMES_free(names);
 	return is_for;
+}
+
+/* In words ----------------------------------------------------------------- */
+
+static void
+names_describe(const X509 *leaf, struct buf *out)
+{
+	GENERAL_NAMES *names = (GENERAL_NAMES *)X509_get_ext_d2i(
+	    leaf, NID_subject_alt_name, NULL, NULL);
+	const char *before = "";
+
+	for (int i = 0; i < sk_GENERAL_NAME_num(names) && i < 10; i++) {
+		const GENERAL_NAME *n = sk_GENERAL_NAME_value(names, i);
+
+		if (n->type != GEN_DNS)
+			continue;
+		buf_printf(
+		    out, "%s" STR_FMT, before, STR_ARG(text_of(n->d.dNSName)));
+		before = ", ";
+	}
+	if (before[0] == '\0')
+		buf_add_str(out, STR("no name"));
+	GENERAL_NAMES_free(names);
+}
+
+void
+tls_cert_describe(X509 *leaf, char *text_r, size_t size)
+{
+	struct buf out = { 0 };
+	char issuer[200] = "";
+	int days = 0, seconds = 0;
+
+	buf_add_str(&out, STR("for "));
+	names_describe(leaf, &out);
+	X509_NAME_oneline(X509_get_issuer_name(leaf), issuer, sizeof(issuer));
+	(void)ASN1_TIME_diff(&days, &seconds, NULL, X509_get0_notAfter(leaf));
+	buf_printf(&out, "; issued by %s; ", issuer);
+	if (days < 0 || seconds < 0)
+		buf_printf(&out, "expired %d days ago", -days);
+	else
+		buf_printf(&out, "%d days left", days);
+	snprintf(text_r, size, STR_FMT, STR_ARG(buf_str(&out)));
+	buf_fini(&out);
 }
 
 /* Chains ------------------------------------------------------------------- */

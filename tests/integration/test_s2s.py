@@ -2,65 +2,19 @@
 """Two servers that talk to each other, and strangers that pretend to be one
 of them. Names are told by a name server of the test's own."""
 
-import base64
 import hashlib
 import hmac
 
 import pytest
 
-from harness.dns import NameServer
+from harness.federation import (NS_SASL, Federation, Peer, Stranger, both_ways,
+                                is_error, is_message, is_presence, say)
 from harness.server import Authority
-from harness.wire import PATIENCE, Silence, Wire, client_context
+from harness.wire import PATIENCE, Silence, Wire
+
+NS_LIMITS = "urn:xmpp:stream-limits:0"
 
 pytestmark = pytest.mark.workers(1, 2)
-
-NS_TLS = "urn:ietf:params:xml:ns:xmpp-tls"
-NS_SASL = "urn:ietf:params:xml:ns:xmpp-sasl"
-
-
-class Federation:
-    """Servers of one domain each, a.test and b.test."""
-
-    def __init__(self, make_server, authority):
-        self.make_server = make_server
-        self.authority = authority
-        self.names = None
-        self.servers = {}
-
-    async def start(self, require="certificate", authorities=None, tls=False,
-                    domains=("a.test", "b.test")):
-        self.names = await NameServer().start()
-        for domain in domains:
-            await self.add(domain, require,
-                           (authorities or {}).get(domain), tls)
-        return [self.servers[d] for d in domains]
-
-    async def add(self, domain, require, authority, tls):
-        server = self.make_server({
-            "hosts": [domain],
-            "admins": [],
-            "dns": {"servers": [self.names.address]},
-            "s2s": {"ca_file": self.authority.pem, "require": require,
-                    "timeout": "20s", "retry": "1s"},
-            "listen": [
-                {"type": "c2s", "ip": "127.0.0.1", "port": "c2s",
-                 "starttls": "optional"},
-                {"type": "s2s", "ip": "127.0.0.1", "port": "s2s",
-                 **({"tls": True} if tls else {})},
-            ],
-        }, hosts=(domain,), **({"authority": authority} if authority else {}))
-        await server.start()
-        service = "xmpps-server" if tls else "xmpp-server"
-        self.names.add_srv(f"_{service}._tcp.{domain}", server.port["s2s"],
-                           f"xmpp.{domain}")
-        self.names.add_a(f"xmpp.{domain}", "127.0.0.1")
-        self.servers[domain] = server
-
-    async def users(self):
-        juliet = await self.servers["a.test"].client("juliet", host="a.test")
-        romeo = await self.servers["b.test"].client("romeo", host="b.test")
-        return juliet, romeo
-
 
 @pytest.fixture
 def federation(make_server, authority):
@@ -68,40 +22,6 @@ def federation(make_server, authority):
     yield made
     if made.names:
         made.names.close()
-
-
-def is_message(text):
-    def fits(elem):
-        body = elem.find("body")
-        return elem.name == "message" and body is not None and \
-            body.text == text
-    return fits
-
-
-def is_presence(kind, sender=None):
-    return lambda e: e.name == "presence" and e.get("type") == kind and (
-        sender is None or e.get("from").startswith(sender))
-
-
-def is_error(condition):
-    def fits(elem):
-        error = elem.find("error")
-        return error is not None and error.elems()[0].name == condition
-    return fits
-
-
-async def say(one, other, text):
-    one.send(f"<message to='{other.jid}' type='chat'><body>{text}</body>"
-             f"</message>")
-    got = await other.take(is_message(text))
-    assert got.get("from") == one.jid and got.get("to") == other.jid
-
-
-async def both_ways(juliet, romeo):
-    await say(juliet, romeo, "ay me")
-    await say(romeo, juliet, "she speaks")
-    await juliet.ping("b.test")
-    await romeo.ping("a.test")
 
 
 @pytest.mark.parametrize("tls", [False, True], ids=["starttls", "direct"])
@@ -183,14 +103,15 @@ async def test_wrong_certificate(federation, tmp_path):
         authorities={"b.test": Authority(str(tmp_path))})
     juliet, romeo = await federation.users()
     juliet.send(f"<message to='{romeo.jid}' id='m'><body>?</body></message>")
-    await juliet.take(is_error("remote-server-timeout"))
-    await a.log_line("the other server's certificate")
+    got = await juliet.take(is_error("remote-server-timeout"))
+    assert "certificate" in got.find("error").find("text").text
+    await a.log_line("certificate of the other server does not vouch")
     romeo.send(f"<message to='{juliet.jid}' id='m'><body>?</body></message>")
     await romeo.take(is_error("remote-server-timeout"))
 
 
 async def test_peer_killed_and_back(federation):
-    a, b = await federation.start()
+    a, b = await federation.start(s2s={"resume": "2s"})
     juliet, romeo = await federation.users()
     await both_ways(juliet, romeo)
     await b.kill()
@@ -211,61 +132,6 @@ async def test_peer_killed_and_back(federation):
     else:
         raise AssertionError("the link did not come back")
     await say(romeo, juliet, "good morrow")
-
-
-class Stranger:
-    """The other side of an incoming stream, by hand."""
-
-    def __init__(self, server, domain, to="a.test"):
-        self.server, self.domain, self.to = server, domain, to
-        self.wire = None
-        self.id = None
-
-    def header(self):
-        self.wire.restart()
-        self.wire.send(
-            "<?xml version='1.0'?><stream:stream xmlns='jabber:server' "
-            "xmlns:stream='http://etherx.jabber.org/streams' "
-            "xmlns:db='jabber:server:dialback' version='1.0' "
-            f"from='{self.domain}' to='{self.to}'>")
-
-    async def elem(self):
-        kind, *rest = await self.wire.next()
-        assert kind == "elem", (kind, rest)
-        return rest[0]
-
-    async def open(self):
-        self.header()
-        kind, root = await self.wire.next()
-        assert kind == "open"
-        self.id = root.get("id")
-        return await self.elem()
-
-    async def connect(self, certificate=None):
-        self.wire = await Wire().connect(self.server.port["s2s"])
-        features = await self.open()
-        if features.name != "features":
-            return features
-        assert features.find("starttls", NS_TLS) is not None
-        assert features.find("mechanisms", NS_SASL) is None
-        self.wire.send(f"<starttls xmlns='{NS_TLS}'/>")
-        assert (await self.elem()).name == "proceed"
-        context = client_context()
-        if certificate:
-            context.load_cert_chain(certificate)
-        await self.wire.start_tls(context, self.to)
-        return await self.open()
-
-    async def external(self, domain):
-        text = base64.b64encode(domain.encode()).decode()
-        self.wire.send(f"<auth xmlns='{NS_SASL}' mechanism='EXTERNAL'>{text}"
-                       "</auth>")
-        return (await self.elem()).name
-
-    async def ends(self, condition):
-        error = await self.elem()
-        assert error.name == "error" and error.elems()[0].name == condition
-        await self.wire.gone()
 
 
 async def test_spoofed_from(federation, authority, tmp_path):
@@ -350,3 +216,192 @@ async def test_dialback_forgery(federation, tmp_path):
     evil.wire.send("<db:result from='a.test' to='a.test'>%s</db:result>" % key)
     await evil.ends("invalid-from")
     assert b.is_alive
+
+
+async def test_bidirectional(federation):
+    """b.test answers on the stream that a.test opened (XEP-0288)."""
+    a, b = await federation.start()
+    juliet, romeo = await federation.users()
+    await both_ways(juliet, romeo)
+    assert (await b.ctl_ok("outgoing_s2s_number")).strip() == "0"
+    assert (await a.ctl_ok("incoming_s2s_number")).strip() == "0"
+
+
+PING = ("<iq type='get' id='p' from='%s' to='%s'>"
+        "<ping xmlns='urn:xmpp:ping'/></iq>")
+BIDI = "<bidi xmlns='urn:xmpp:features:bidi'/>"
+
+
+async def test_bidirectional_spoofed(federation, authority, tmp_path):
+    """Who receives our stream may use it only as the domain that we called,
+    and only if both agreed."""
+    a, = await federation.start(domains=("a.test",))
+    pem = authority.issue(str(tmp_path / "b.pem"), "b.test")
+    peer = await Peer("b.test", pem).start(federation.names)
+    juliet = await a.client("juliet", host="a.test")
+    for before, sender, condition in (
+            (BIDI, "evil.test", "invalid-from"),
+            (BIDI, "a.test", "invalid-from"),
+            ("", "b.test", "not-authorized"),
+            (BIDI, "b.test", None)):
+        juliet.send("<message to='x@b.test'><body>?</body></message>")
+        visit = await peer.visit()
+        bidi = await visit.let_in(before=before)
+        assert (bidi is not None) == bool(before)
+        assert (await visit.elem()).name == "message"
+        visit.send(PING % (sender, "a.test"))
+        got = await visit.elem()
+        if condition is None:
+            assert got.name == "iq" and got.get("type") == "result"
+            assert bidi.find("limits", NS_LIMITS) is not None
+        else:
+            assert got.name == "error" and got.elems()[0].name == condition
+            visit.abort()
+    peer.close()
+
+
+async def test_bidirectional_only_after_login(federation, authority, tmp_path):
+    """We send nothing back before we know to whom, nor what is for others."""
+    a, = await federation.start(domains=("a.test",))
+    pem = authority.issue(str(tmp_path / "b.pem"), "b.test")
+    juliet = await a.client("juliet", host="a.test")
+    message = "<message to='x@b.test' id='m'><body>?</body></message>"
+    one = Stranger(a, "b.test")
+    features = await one.connect(pem)
+    assert features.find("bidi", "urn:xmpp:features:bidi") is not None
+    one.wire.send("<bidi xmlns='urn:xmpp:bidi'/>")
+    juliet.send(message)
+    await juliet.take(is_error("remote-server-not-found"))
+    assert not one.wire.events
+    assert await one.external("b.test") == "success"
+    await one.open()
+    juliet.send("<message to='x@c.test' id='c'><body>?</body></message>")
+    await juliet.take(is_error("remote-server-not-found"))
+    juliet.send(message)
+    got = await one.elem()
+    assert got.name == "message" and got.get("to") == "x@b.test"
+    # Too late: it is not offered any more, and refused.
+    one.wire.send("<bidi xmlns='urn:xmpp:bidi'/>")
+    await one.ends("policy-violation")
+
+
+async def test_no_tls_no_stream(federation, authority, tmp_path):
+    """STARTTLS is stripped from the features: nothing is sent."""
+    a, = await federation.start(domains=("a.test",))
+    pem = authority.issue(str(tmp_path / "b.pem"), "b.test")
+    peer = await Peer("b.test", pem).start(federation.names)
+    juliet = await a.client("juliet", host="a.test")
+    juliet.send("<message to='x@b.test' id='m'><body>?</body></message>")
+    visit = await peer.visit()
+    await visit.header("<dialback xmlns='urn:xmpp:features:dialback'/>")
+    got = await visit.elem()
+    assert got.name == "error" and got.elems()[0].name == "policy-violation"
+    got = await juliet.take(is_error("remote-server-timeout"))
+    assert "TLS" in got.find("error").find("text").text
+    peer.close()
+
+
+async def test_limits(federation, authority, tmp_path):
+    """What the peer does not take is not sent (XEP-0478)."""
+    a, = await federation.start(domains=("a.test",), s2s={"idle": "90s"})
+    pem = authority.issue(str(tmp_path / "b.pem"), "b.test")
+    peer = await Peer("b.test", pem).start(federation.names)
+    juliet = await a.client("juliet", host="a.test")
+    juliet.send("<message to='x@b.test' id='m0'><body>?</body></message>")
+    visit = await peer.visit()
+    await visit.let_in(f"<limits xmlns='{NS_LIMITS}'><max-bytes>1000"
+                       "</max-bytes><idle-seconds>2</idle-seconds></limits>")
+    assert (await visit.elem()).get("id") == "m0"
+    for i, size in ((1, 2000), (2, 100)):
+        juliet.send(f"<message to='x@b.test' id='m{i}'><body>{'x' * size}"
+                    "</body></message>")
+    got = await juliet.take(is_error("policy-violation"))
+    assert got.get("id") == "m1" and got.find("error").get("by") is None
+    assert (await visit.elem()).get("id") == "m2"
+    # And it is we who close before the peer would.
+    await visit.gone()
+    await a.log_line("idle: closed")
+    # Ours are told, before and after the login.
+    one = Stranger(a, "b.test")
+    for features, size in (
+            (await one.connect(pem), "10000"),
+            (await one.external("b.test") and await one.open(), "262144")):
+        limits = features.find("limits", NS_LIMITS)
+        assert limits.find("max-bytes").text == size
+        assert limits.find("idle-seconds").text == "90"
+    peer.close()
+
+
+async def test_allow_and_deny(federation, authority, tmp_path):
+    a, = await federation.start(domains=("a.test",), s2s={
+        "allow": ["*.good.test", "b.test"], "deny": ["bad.good.test"]})
+    juliet = await a.client("juliet", host="a.test")
+    for domain, condition in (("x.good.test", "remote-server-not-found"),
+                              ("b.test", "remote-server-not-found"),
+                              ("good.test", "not-allowed"),
+                              ("bad.good.test", "not-allowed"),
+                              ("c.test", "not-allowed")):
+        juliet.send(f"<message to='x@{domain}' id='{domain}'><body>?</body>"
+                    "</message>")
+        got = await juliet.take(lambda e, d=domain: e.get("id") == d)
+        assert is_error(condition)(got), domain
+        pem = authority.issue(str(tmp_path / "p.pem"), domain)
+        one = Stranger(a, domain)
+        one.wire = await Wire().connect(a.port["s2s"])
+        features = await one.open()
+        if condition == "not-allowed":
+            assert features.name == "error"
+            assert features.elems()[0].name == "policy-violation"
+        else:
+            assert features.name == "features"
+            await one.connect(pem)
+            assert await one.external(domain) == "success"
+
+
+async def test_terms_of_domains(federation, authority, tmp_path):
+    """Which of them may use dialback, and which go without TLS."""
+    a, = await federation.start(domains=("a.test",), s2s={
+        "require": "dialback", "certificate_for": ["strict.test"],
+        "plain_for": ["plain.test"]})
+    for domain, takes in (("strict.test", False), ("lax.test", True)):
+        one = Stranger(a, domain)
+        features = await one.connect()
+        offer = features.find("dialback", "urn:xmpp:features:dialback")
+        assert (offer is not None) == takes
+        one.wire.send(f"<db:result from='{domain}' to='a.test'>00</db:result>")
+        if takes:
+            got = await one.elem()
+            assert got.name == "result" and got.get("type") == "invalid"
+        else:
+            await one.ends("not-authorized")
+    plain = Stranger(a, "plain.test")
+    plain.wire = await Wire().connect(a.port["s2s"])
+    features = await plain.open()
+    assert features.find("starttls").find("required") is None
+    # But not for the domains of others.
+    plain.wire.send("<db:result from='lax.test' to='a.test'>00</db:result>")
+    await plain.ends("not-authorized")
+
+
+async def test_rates(federation):
+    """An address may open so many streams, and have so many keys looked at."""
+    a, = await federation.start(domains=("a.test",), limits={
+        "s2s_keys": "3/1h", "s2s_streams": "6/1h"})
+    one = Stranger(a, "b.test")
+    await one.connect()
+    for _ in range(3):
+        one.wire.send("<db:verify from='b.test' to='a.test' id='x'>00"
+                      "</db:verify>")
+        got = await one.elem()
+        assert got.name == "verify" and got.get("type") == "invalid"
+    one.wire.send("<db:verify from='b.test' to='a.test' id='x'>00</db:verify>")
+    await one.ends("policy-violation")
+    for _ in range(2 * 6):
+        wire = await Wire().connect(a.port["s2s"])
+        one.wire = wire
+        one.header()
+        if (await wire.next())[0] == "eof":
+            break
+    else:
+        raise AssertionError("no stream was refused")
+    await a.log_line("too many streams from this address")

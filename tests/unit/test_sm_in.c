@@ -24,7 +24,7 @@ setup(void **state)
 static struct sm_in *
 begin(uint32_t from)
 {
-	sm.in = sm_in_new(&sm, from);
+	sm.in = sm_in_new(sm_on_moved, &sm, from);
 	return sm.in;
 }
 
