@@ -97,6 +97,12 @@ API void *account_slot_peek(const struct account *acct, struct mod *m);
 API void account_load_hold(struct account *acct);
 API void account_load_release(struct account *acct, int err);
 
+/*
+ * Sends a stanza as if a client of the account had: the hooks of what is sent
+ * run, in order with its clients'. `from` is the bare JID, and `to` is set.
+ * Takes the stanza over; on the account's home.
+ */
+API void account_speak(struct account *acct, struct stanza *st);
 /* Sessions that stanzas can be delivered to at once (not detached). */
 API unsigned account_online_count(const struct account *acct);
 /* Of that resource, or NULL. */

@@ -156,6 +156,14 @@ session_input(struct session *s, struct elem *e, struct receipt *r)
 	check_strain();
 }
 
+void
+account_speak(struct account *acct, struct stanza *st)
+{
+	must(!jid_is_none(&st->to) && jid_is_bare(&st->from));
+	st->is_from_local = true;
+	lane_put(&acct->out, st);
+}
+
 /* On its way out ---------------------------------------------------------- */
 
 static enum verdict

@@ -35,6 +35,8 @@ API const struct roster_item *roster_find(
 API const struct roster_item *roster_next(
     const struct account *acct, size_t *pos);
 API size_t roster_count(const struct account *acct);
+/* Adds it to a query as it is pushed: as removed if it is in no roster. */
+API void roster_item_add(struct elem *query, const struct roster_item *item);
 API const char *roster_sub_name(enum roster_sub sub);
 
 /*

@@ -51,8 +51,6 @@ struct roster_entry *roster_entry(const struct account *acct, struct str bare);
 struct roster_entry *roster_entry_new(const struct roster_item *item);
 struct roster_item roster_item_copy(
     struct arena *a, const struct roster_item *item);
-/* As clients see it, below `query`. */
-void roster_item_add(struct elem *query, const struct roster_item *item);
 /* As the store keeps it, and back: ERR_INVALID if it cannot be read. */
 struct str roster_item_text(struct arena *a, const struct roster_item *item);
 int roster_item_parse(

@@ -35,6 +35,11 @@ on_get(struct account *acct, struct stanza *iq)
 	struct str ver = elem_attr(stanza_payload(iq), AT_VER);
 	uint64_t version;
 
+	/* The account itself asks, for another (XEP-0356). */
+	if (s == NULL && jid_is_bare(&iq->from)) {
+		answer_all(acct, iq, false);
+		return STANZA_DONE;
+	}
 	if (s == NULL) {
 		stanza_free(&iq);
 		return STANZA_DONE;
