@@ -68,7 +68,13 @@ on_get(struct mod *m, struct stanza *iq)
 
 /* ---- set --------------------------------------------------------------- */
 
-/* One after the other: an empty element takes no room, and is removed. */
+/* An empty element takes no room, and is removed. */
+static bool
+is_removal(const struct elem *e)
+{
+	return elem_first_node(e) == NULL;
+}
+
 static void
 store_all(struct stanza *iq)
 {
@@ -78,7 +84,7 @@ store_all(struct stanza *iq)
 	for (; e != NULL; e = elem_next(e, EL_ANY)) {
 		struct str key = key_of(iq->arena, e);
 
-		if (elem_first_node(e) == NULL)
+		if (is_removal(e))
 			kv_del(w, iq->from.bare, STORE, key);
 		else
 			kv_put(w, iq->from.bare, STORE, key,
@@ -87,24 +93,152 @@ store_all(struct stanza *iq)
 	store_commit(&w, stanza_on_done, iq);
 }
 
+/* One set; in the arena of its iq. */
 struct set {
+	struct list node;
+	struct mod *mod;      /* NULL: it went while the store was asked */
+	struct account *acct; /* pinned */
 	struct stanza *iq;
-	uint64_t max_items;
+	uint64_t count;	   /* of what there will be */
+	struct elem *next; /* to be looked at */
 };
+
+/*
+ * In the account's slot: sets go one after the other, since each has to count
+ * what those before it have stored. The first is under way.
+ */
+struct private
+{
+	struct list sets;
+};
+
+static void begin(struct set *set);
+
+/* What it has written is seen by whatever asks the store now. */
+static void
+end(struct set *set, qname_t error)
+{
+	struct private *p = account_slot(set->acct, set->mod);
+	struct account *acct = set->acct;
+
+	list_del(&set->node);
+	if (error == EL_NONE)
+		store_all(set->iq);
+	else
+		stanza_refuse(set->iq, error);
+	if (!list_is_empty(&p->sets))
+		begin(LIST_FIRST(&p->sets, struct set, node));
+	account_unpin(acct);
+}
+
+static void
+drop(struct set *set)
+{
+	struct account *acct = set->acct;
+
+	stanza_refuse(set->iq, EL_SERVICE_UNAVAILABLE);
+	account_unpin(acct);
+}
+
+static void
+private_free(struct mod *m, void *state)
+{
+	struct private *p = state;
+	struct set *set, *first;
+
+	if (p->sets.next == NULL || list_is_empty(&p->sets))
+		return;
+	first = LIST_FIRST(&p->sets, struct set, node);
+	first->mod = NULL;
+	list_del(&first->node);
+	LIST_EACH(set, &p->sets, struct set, node)
+	{
+		list_del(&set->node);
+		drop(set);
+	}
+}
+
+static void on_old(void *ctx, int err, struct str value);
+
+/* Does it take more room than there is? What is there already takes none. */
+static void
+look(struct set *set)
+{
+	const struct private_options *o = mod_options(set->mod);
+
+	while (set->next != NULL && is_removal(set->next))
+		set->next = elem_next(set->next, EL_ANY);
+	if (set->next == NULL)
+		end(set, set->count > o->max_items ? EL_RESOURCE_CONSTRAINT
+						   : EL_NONE);
+	else
+		kv_get(set->iq->from.bare, STORE,
+		    key_of(set->iq->arena, set->next), on_old, set);
+}
+
+static void
+on_old(void *ctx, int err, struct str value)
+{
+	struct set *set = ctx;
+
+	if (set->mod == NULL) {
+		drop(set);
+		return;
+	}
+	if (err < 0 && err != ERR_ABSENT) {
+		end(set, EL_INTERNAL_SERVER_ERROR);
+		return;
+	}
+	if (err == ERR_ABSENT)
+		set->count++;
+	set->next = elem_next(set->next, EL_ANY);
+	look(set);
+}
 
 static void
 on_count(void *ctx, int err, uint64_t count)
 {
 	struct set *set = ctx;
-	struct stanza *iq = set->iq;
+	const struct elem *payload = stanza_payload(set->iq);
+	const struct private_options *o;
 
+	if (set->mod == NULL) {
+		drop(set);
+		return;
+	}
+	o = mod_options(set->mod);
+	set->count = count;
+	set->next = elem_child(payload, EL_ANY);
 	if (err < 0)
-		stanza_refuse(iq, EL_INTERNAL_SERVER_ERROR);
-	else if (count + elem_count(stanza_payload(iq), EL_ANY) >
-		 set->max_items)
-		stanza_refuse(iq, EL_RESOURCE_CONSTRAINT);
+		end(set, EL_INTERNAL_SERVER_ERROR);
+	else if (count + elem_count(payload, EL_ANY) <= o->max_items)
+		end(set, EL_NONE);
 	else
-		store_all(iq);
+		look(set);
+}
+
+static void
+begin(struct set *set)
+{
+	kv_count(set->iq->from.bare, STORE, on_count, set);
+}
+
+static void
+add(struct mod *m, struct stanza *iq)
+{
+	struct set *set = arena_new_of(iq->arena, struct set);
+	struct private *p;
+
+	set->mod = m;
+	set->iq = iq;
+	set->acct = iq_account(iq);
+	account_pin(set->acct);
+	p = account_slot(set->acct, m);
+	if (p->sets.next == NULL)
+		list_init(&p->sets);
+	list_add(&p->sets, &set->node);
+	if (p->sets.next == &set->node)
+		begin(set);
 }
 
 static enum verdict
@@ -112,7 +246,6 @@ on_set(struct mod *m, struct stanza *iq)
 {
 	const struct private_options *o = mod_options(m);
 	struct elem *e = elem_child(stanza_payload(iq), EL_ANY);
-	struct set *set;
 
 	if (e == NULL)
 		return stanza_refuse(iq, EL_BAD_REQUEST);
@@ -122,10 +255,7 @@ on_set(struct mod *m, struct stanza *iq)
 		if (xml_text(iq->arena, e).n > o->max_size)
 			return stanza_refuse(iq, EL_RESOURCE_CONSTRAINT);
 	}
-	set = arena_new_of(iq->arena, struct set);
-	set->iq = iq;
-	set->max_items = o->max_items;
-	kv_count(iq->from.bare, STORE, on_count, set);
+	add(m, iq);
 	return STANZA_DONE;
 }
 
@@ -235,8 +365,10 @@ static const struct feature features[] = {
 MODULE(private) = {
 	.summary = "keep XML for clients, private to their account",
 	.options_size = sizeof(struct private_options),
+	.account_size = sizeof(struct private),
 	.options = options,
 	.iq = routes,
 	.features = features,
 	.commands = commands,
+	.account_free = private_free,
 };
