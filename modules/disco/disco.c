@@ -1,26 +1,32 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * XEP-0030: Service Discovery of the host and of accounts, with the addresses
- * of XEP-0157 as a form (XEP-0128), and XEP-0115: the host's capabilities in
- * its stream features. An account tells what it can only to itself and to
- * those who may see its presence.
+ * of XEP-0157 as a form (XEP-0128), and XEP-0115 and XEP-0390: the host's
+ * capabilities in its stream features. An account tells what it can only to
+ * itself and to those who may see its presence.
  */
 #include "core/module.h"
 
 #include "xep/0004-forms.h"
 #include "xep/0115-caps.h"
+#include "xep/0390-caps.h"
 
 #define NODE "https://xmpp.org/software/rookery"
+#define CAPS2_NODE "urn:xmpp:caps"
 
 struct disco_options {
 	struct str_list abuse, admin, feedback, sales, security, status,
 	    support;
 };
 
-/* Our own hash, made when first needed after modules have changed. */
+/* The hash functions of our capabilities (XEP-0300 requires these). */
+static const char *const algos[] = { "sha-256", "sha3-256" };
+
+/* Our own hashes, made when first needed after modules have changed. */
 struct disco {
 	unsigned generation;
 	struct str ver; /* on the heap */
+	struct str hash[ARRAY_LEN(algos)];
 };
 
 /* XEP-0157's fields, and where each is in the options. */
@@ -116,8 +122,16 @@ fill_info(struct mod *m, int where, struct elem *query, const struct stanza *iq)
 	hook_disco(HOOK_DISCO_INFO, host, query, iq);
 }
 
-static struct str
-own_ver(struct mod *m)
+static void
+forget_hashes(struct disco *d)
+{
+	str_free(&d->ver);
+	for (size_t i = 0; i < ARRAY_LEN(algos); i++)
+		str_free(&d->hash[i]);
+}
+
+static const struct disco *
+own_hashes(struct mod *m)
 {
 	struct disco *d = mod_state(m);
 
@@ -126,22 +140,37 @@ own_ver(struct mod *m)
 		struct elem *query = elem_new(a, EL_DISCO_INFO);
 
 		fill_info(m, TO_HOST, query, NULL);
-		str_free(&d->ver);
+		forget_hashes(d);
 		d->ver = str_heap(caps_ver(a, query));
+		for (size_t i = 0; i < ARRAY_LEN(algos); i++)
+			d->hash[i] =
+			    str_heap(caps2_hash(a, query, str_c(algos[i])));
 		d->generation = mod_generation();
 		arena_free(&a);
 	}
-	return d->ver;
+	return d;
 }
 
 /* Nodes are other modules' business, but for that of our capabilities. */
 static bool
 is_own_node(struct mod *m, struct str node)
 {
-	struct str ver = own_ver(m);
+	const struct disco *d = own_hashes(m);
+	struct str rest = node;
 
-	return str_has_prefix(node, STR(NODE "#")) &&
-	       str_eq(str_skip(node, strlen(NODE "#")), ver);
+	if (str_has_prefix(node, STR(NODE "#")))
+		return str_eq(str_skip(node, strlen(NODE "#")), d->ver);
+	if (!str_has_prefix(node, STR(CAPS2_NODE "#")))
+		return false;
+	rest = str_skip(node, strlen(CAPS2_NODE "#"));
+	for (size_t i = 0; i < ARRAY_LEN(algos); i++) {
+		struct str text = rest;
+
+		if (str_eq(str_cut(&text, '.'), str_c(algos[i])) &&
+		    str_eq(text, d->hash[i]))
+			return true;
+	}
+	return false;
 }
 
 static bool
@@ -227,6 +256,7 @@ on_items(struct mod *m, struct stanza *iq)
 static void
 on_features(struct mod *m, struct stream *s, struct elem *features)
 {
+	const struct disco *d = own_hashes(m);
 	struct elem *caps;
 
 	if (!stream_is_authenticated(s))
@@ -234,7 +264,14 @@ on_features(struct mod *m, struct stream *s, struct elem *features)
 	caps = elem_add(features, EL_CAPS);
 	elem_set(caps, AT_HASH, STR("sha-1"));
 	elem_set(caps, AT_NODE, STR(NODE));
-	elem_set_copy(caps, AT_VER, own_ver(m));
+	elem_set_copy(caps, AT_VER, d->ver);
+	caps = elem_add(features, EL_CAPS2);
+	for (size_t i = 0; i < ARRAY_LEN(algos); i++) {
+		struct elem *hash = elem_add_text(caps, EL_HASHES_HASH,
+		    str_dup(elem_arena(caps), d->hash[i]));
+
+		elem_set(hash, AT_ALGO, str_c(algos[i]));
+	}
 }
 
 static void
@@ -242,7 +279,7 @@ disco_stop(struct mod *m)
 {
 	struct disco *d = mod_state(m);
 
-	str_free(&d->ver);
+	forget_hashes(d);
 }
 
 /* ---- the table --------------------------------------------------------- */
@@ -284,6 +321,7 @@ static const struct feature features[] = {
 	    STR_INIT("http://jabber.org/protocol/disco#info") },
 	{ TO_HOST | TO_ACCOUNT,
 	    STR_INIT("http://jabber.org/protocol/disco#items") },
+	{ TO_HOST, STR_INIT("urn:xmpp:caps") },
 	FEATURES_END,
 };
 
