@@ -10,6 +10,11 @@ struct pep_options {
 	uint64_t max_nodes, max_items, max_payload, max_subscriptions;
 };
 
+/* Of the instance. */
+struct state {
+	struct adhoc *adhoc; /* of all accounts */
+};
+
 /* In the account's slot. */
 struct pep {
 	struct pubsub *ps;
@@ -60,21 +65,87 @@ on_iq(struct mod *m, struct stanza *iq)
 	return acct != NULL ? pubsub_iq(pep_of(m, acct), iq) : STANZA_PASS;
 }
 
-/* Disco of a node: one of ours is answered here, before others look. */
+/* ---- commands ---------------------------------------------------------- */
+
+static void
+get_pending(struct adhoc_call *call)
+{
+	struct account *acct = account_peek(call->at->bare);
+
+	pubsub_get_pending(acct != NULL ? pep_of(call->ctx, acct) : NULL, call);
+}
+
+static bool
+may_command(void *ctx, const struct stanza *iq)
+{
+	return jid_eq_bare(&iq->from, &iq->to);
+}
+
+static const struct adhoc_command commands[] = {
+	{ PUBSUB_GET_PENDING, "Pending subscriptions", may_command,
+	    get_pending },
+	ADHOC_END,
+};
+
+static void
+pep_start(struct mod *m)
+{
+	struct state *state = mod_state(m);
+
+	state->adhoc = adhoc_new(commands, m);
+}
+
+static void
+pep_stop(struct mod *m)
+{
+	struct state *state = mod_state(m);
+
+	adhoc_free(&state->adhoc);
+}
+
+/* ---- disco, archives --------------------------------------------------- */
+
+static bool
+is_disco(const struct stanza *iq)
+{
+	qname_t name = elem_name(stanza_payload(iq));
+
+	return iq->type == IQ_GET &&
+	       (name == EL_DISCO_INFO || name == EL_DISCO_ITEMS);
+}
+
+static bool
+is_history(const struct stanza *iq)
+{
+	qname_t name = elem_name(stanza_payload(iq));
+
+	return iq->type & (IQ_GET | IQ_SET) &&
+	       (name == EL_MAM_QUERY || name == EL_MAM_METADATA);
+}
+
+/*
+ * Disco of a node: one of ours is answered here, before others look. So are
+ * all queries of a node's archive (XEP-0442).
+ */
 static enum verdict
 on_deliver(struct mod *m, struct stanza *iq)
 {
-	const struct elem *query = stanza_payload(iq);
-	qname_t name = elem_name(query);
+	struct state *state = mod_state(m);
+	struct str node = elem_attr(stanza_payload(iq), AT_NODE);
 	struct account *acct;
 
-	if (iq->type != IQ_GET || !jid_is_bare(&iq->to) ||
-	    (name != EL_DISCO_INFO && name != EL_DISCO_ITEMS) ||
-	    elem_attr(query, AT_NODE).n == 0)
+	if (jid_is_bare(&iq->to) && may_command(m, iq) &&
+	    adhoc_is_for(state->adhoc, iq))
+		return adhoc_iq(state->adhoc, iq);
+	if (!jid_is_bare(&iq->to) || (!is_disco(iq) && !is_history(iq)))
 		return STANZA_PASS;
+	if (node.n == 0)
+		return pubsub_filter_is_fine(iq)
+			   ? STANZA_PASS
+			   : stanza_refuse(iq, EL_BAD_REQUEST);
 	acct = account_peek(iq->to.bare);
 	if (acct == NULL ||
-	    !pubsub_has_node(pep_of(m, acct), elem_attr(query, AT_NODE)))
+	    (is_disco(iq) && !pubsub_has_node(pep_of(m, acct), node)))
 		return STANZA_PASS;
 	return pubsub_iq(pep_of(m, acct), iq);
 }
@@ -169,6 +240,12 @@ on_unavailable(struct mod *m, struct session *s)
 }
 
 static void
+on_offline(struct mod *m, struct account *acct)
+{
+	pubsub_offline(pep_of(m, acct));
+}
+
+static void
 on_roster(struct mod *m, struct account *acct, const struct roster_item *item)
 {
 	pubsub_roster_changed(pep_of(m, acct), item->jid.bare);
@@ -205,6 +282,7 @@ static const struct hook hooks[] = {
 	{ HOOK_PRESENCE_BROADCAST, LATE, .presence = on_broadcast },
 	{ HOOK_SESSION_AVAILABLE, LATE, .session = on_available },
 	{ HOOK_SESSION_UNAVAILABLE, NORMAL, .session = on_unavailable },
+	{ HOOK_ACCOUNT_OFFLINE, NORMAL, .account = on_offline },
 	{ HOOK_ROSTER_CHANGED, NORMAL, .roster = on_roster },
 	{ HOOK_DISCO_INFO, NORMAL, .disco = on_info },
 	{ HOOK_DISCO_ITEMS, NORMAL, .disco = on_items },
@@ -224,11 +302,14 @@ static const struct feature features[] = {
 MODULE(pep) = {
 	.summary = "tell contacts of what an account publishes",
 	.options_size = sizeof(struct pep_options),
+	.state_size = sizeof(struct state),
 	.account_size = sizeof(struct pep),
 	.options = options,
 	.iq = routes,
 	.hooks = hooks,
 	.features = features,
 	.identities = identities,
+	.start = pep_start,
+	.stop = pep_stop,
 	.account_free = pep_free,
 };

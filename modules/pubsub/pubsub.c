@@ -16,6 +16,20 @@ enum create { CREATE_LOCAL, CREATE_ADMIN, CREATE_ALL };
 /* `ps` is only at the home of the domain. */
 struct state {
 	struct pubsub *ps;
+	struct adhoc *adhoc;
+};
+
+static void
+get_pending(struct adhoc_call *call)
+{
+	struct state *state = mod_state(call->ctx);
+
+	pubsub_get_pending(state->ps, call);
+}
+
+static const struct adhoc_command commands[] = {
+	{ PUBSUB_GET_PENDING, "Pending subscriptions", NULL, get_pending },
+	ADHOC_END,
 };
 
 /* ---- who may make nodes ------------------------------------------------ */
@@ -62,7 +76,8 @@ on_info(struct mod *m, struct stanza *iq)
 	static const char *const own[] = { "http://jabber.org/protocol/pubsub",
 		"http://jabber.org/protocol/pubsub#instant-nodes",
 		"http://jabber.org/protocol/disco#info",
-		"http://jabber.org/protocol/disco#items" };
+		"http://jabber.org/protocol/disco#items", "urn:xmpp:mam:2",
+		"urn:xmpp:mam:2#extended" };
 	const struct pubsub_options *o = mod_options(m);
 	struct elem *query, *e;
 
@@ -83,6 +98,8 @@ on_items(struct pubsub *ps, struct stanza *iq)
 {
 	struct elem *query = elem_new(iq->arena, EL_DISCO_ITEMS);
 
+	if (!pubsub_filter_is_fine(iq))
+		return stanza_refuse(iq, EL_BAD_REQUEST);
 	pubsub_disco_items(ps, query, iq);
 	elem_append(stanza_result(iq), query);
 	return stanza_send_back(iq);
@@ -93,6 +110,7 @@ on_items(struct pubsub *ps, struct stanza *iq)
 static enum verdict
 on_iq(struct mod *m, struct pubsub *ps, struct stanza *iq)
 {
+	struct state *state = mod_state(m);
 	const struct elem *payload = stanza_payload(iq);
 	bool has_node = elem_attr(payload, AT_NODE).n > 0;
 
@@ -100,9 +118,13 @@ on_iq(struct mod *m, struct pubsub *ps, struct stanza *iq)
 		stanza_free(&iq);
 		return STANZA_DONE;
 	}
+	if (adhoc_is_for(state->adhoc, iq))
+		return adhoc_iq(state->adhoc, iq);
 	switch (elem_name(payload)) {
 	case EL_PUBSUB:
 	case EL_OWNER_PUBSUB:
+	case EL_MAM_QUERY:
+	case EL_MAM_METADATA:
 		return pubsub_iq(ps, iq);
 	case EL_DISCO_INFO:
 		if (iq->type == IQ_GET)
@@ -148,6 +170,7 @@ pubsub_start(struct mod *m)
 	struct state *state = mod_state(m);
 	const struct jid *domain = mod_service(m);
 
+	state->adhoc = adhoc_new(commands, m);
 	if (domain != NULL && account_home(domain->bare) == loop_self())
 		state->ps = pubsub_new_service(
 		    domain, mod_host(m), &limits, may_create[o->create]);
@@ -159,6 +182,7 @@ pubsub_stop(struct mod *m)
 	struct state *state = mod_state(m);
 
 	pubsub_free(&state->ps);
+	adhoc_free(&state->adhoc);
 }
 
 /* ---- the table --------------------------------------------------------- */

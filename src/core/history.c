@@ -113,12 +113,20 @@ static const struct {
 	{ FULLTEXT, "text-single", read_text },
 };
 
+/* Has the archive what the field asks for? */
+static bool
+is_offered(const struct history_rules *rules, field_fn *read)
+{
+	return rules->find == NULL || (read != read_with && read != read_text);
+}
+
 /* EL_NONE, or the error: a field that we do not know is one (section 4.1.5). */
 static enum qname
 read_field(struct query *q, const struct elem *field)
 {
 	for (size_t i = 0; i < ARRAY_LEN(fields); i++)
-		if (elem_attr_is(field, AT_VAR, fields[i].var))
+		if (elem_attr_is(field, AT_VAR, fields[i].var) &&
+		    is_offered(&q->rules, fields[i].read))
 			return fields[i].read(q, field) ? EL_NONE
 							: EL_BAD_REQUEST;
 	return EL_FEATURE_NOT_IMPLEMENTED;
@@ -336,16 +344,18 @@ on_page(void *ctx, int err, const struct archive_page *page)
 /* ---- the form, the metadata -------------------------------------------- */
 
 static enum verdict
-send_form(struct stanza *iq)
+send_form(struct stanza *iq, const struct history_rules *rules)
 {
 	struct elem *query = elem_add(stanza_result(iq), EL_MAM_QUERY);
 	struct elem *form = form_add(query, "form", FORM_TYPE);
 
 	for (size_t i = 1; i < ARRAY_LEN(fields); i++) {
-		struct elem *field = form_add_field(
-		    form, fields[i].type, fields[i].var, NULL, STR_NONE);
-		struct elem *validate;
+		struct elem *field, *validate;
 
+		if (!is_offered(rules, fields[i].read))
+			continue;
+		field = form_add_field(
+		    form, fields[i].type, fields[i].var, NULL, STR_NONE);
 		if (fields[i].read != read_ids)
 			continue;
 		validate = elem_add(field, EL_VALIDATE);
@@ -400,13 +410,16 @@ history_query(struct stanza *iq, const struct history_rules *rules)
 		return STANZA_DONE;
 	}
 	if (iq->type == IQ_GET)
-		return send_form(iq);
+		return send_form(iq, rules);
 	q = arena_new_of(iq->arena, struct query);
 	q->iq = iq;
 	q->rules = *rules;
 	error = read_query(q);
 	if (error != EL_NONE)
 		return stanza_refuse(iq, error);
-	archive_find(iq->to.bare, &q->filter, on_page, q);
+	if (rules->find != NULL)
+		rules->find(rules->ctx, &q->filter, on_page, q);
+	else
+		archive_find(iq->to.bare, &q->filter, on_page, q);
 	return STANZA_DONE;
 }

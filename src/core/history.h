@@ -16,6 +16,13 @@ struct history_rules {
 	 * here; NULL: nothing. Costs a parse for each message.
 	 */
 	void (*shape)(void *ctx, struct elem *message);
+	/*
+	 * Where the messages are, if not in the store's archive: as
+	 * archive_find(), but `done` may be called at once. Such an archive
+	 * has no other side and no text to search for.
+	 */
+	void (*find)(void *ctx, const struct archive_filter *filter,
+	    archive_page_fn *done, void *done_ctx);
 	void *ctx;
 };
 

@@ -25,6 +25,7 @@
 #include "base/random.h"
 #include "base/str.h"
 #include "core/account.h"
+#include "core/adhoc.h"
 #include "core/command.h"
 #include "core/component.h"
 #include "core/history.h"

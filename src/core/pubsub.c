@@ -108,6 +108,10 @@ on_nodes(void *ctx, int err, const struct kv_item *items, size_t count)
 		log_error(&log_ctx, "nodes of " STR_FMT " can't be read: %s",
 		    STR_ARG(ps->jid.full), err_text(err));
 	ps->is_loaded = err == 0;
+	/* It may have been killed before it could see its owner go. */
+	if (ps->is_loaded && !ps->is_dead && acct != NULL &&
+	    list_is_empty(&acct->sessions))
+		pubsub_offline(ps);
 	if (ps->is_holding)
 		account_load_release(acct, err);
 	if (ps->is_loaded)
@@ -152,6 +156,16 @@ pubsub_new_service(const struct jid *domain, struct host *host,
 	return ps;
 }
 
+void
+pubsub_offline(struct pubsub *ps)
+{
+	struct node *node;
+
+	for (size_t i = 0; (node = map_next(&ps->nodes, &i)) != NULL;)
+		if (node->config.purge_offline)
+			items_purge(node);
+}
+
 /* Strictly growing, as digits whose order is that of time. */
 struct str
 pubsub_now(struct arena *a)
@@ -166,7 +180,7 @@ pubsub_now(struct arena *a)
 /* ---- answers ----------------------------------------------------------- */
 
 /* The operation is at its end: it holds nothing any more. */
-static struct stanza *
+struct stanza *
 op_end(struct op *op)
 {
 	struct stanza *iq = op->iq;
@@ -309,11 +323,15 @@ static const struct action actions[] = {
 	    do_set_owner_subscriptions },
 };
 
-/* Of disco the payload itself says what to do. */
-static const struct action disco_actions[] = {
+/* Here the payload itself says what to do. */
+static const struct action plain_actions[] = {
 	{ EL_DISCO_INFO, IQ_GET, NEED_NODE | NEED_READER, do_disco_info },
 	{ EL_DISCO_ITEMS, IQ_GET, NEED_NODE | NEED_READER | NEED_ITEMS,
 	    do_disco_items },
+	{ EL_MAM_QUERY, IQ_GET | IQ_SET, NEED_NODE | NEED_READER | NEED_ITEMS,
+	    do_history },
+	{ EL_MAM_METADATA, IQ_GET, NEED_NODE | NEED_READER | NEED_ITEMS,
+	    do_history },
 };
 
 /* The child that an action is known for; with <create/>, not <configure/>. */
@@ -323,10 +341,11 @@ action_of(const struct stanza *iq, struct elem **elem_r)
 	struct elem *payload = stanza_payload(iq);
 	struct elem *e = elem_child(payload, EL_ANY);
 
-	for (size_t i = 0; i < ARRAY_LEN(disco_actions); i++)
-		if (disco_actions[i].name == elem_name(payload)) {
+	for (size_t i = 0; i < ARRAY_LEN(plain_actions); i++)
+		if (plain_actions[i].name == elem_name(payload) &&
+		    plain_actions[i].type & (int)iq->type) {
 			*elem_r = payload;
-			return &disco_actions[i];
+			return &plain_actions[i];
 		}
 	for (; e != NULL; e = elem_next(e, EL_ANY)) {
 		for (size_t i = 0; i < ARRAY_LEN(actions); i++) {

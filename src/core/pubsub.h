@@ -13,8 +13,11 @@
 #include "core/account.h"
 #include "core/stanza.h"
 
+struct adhoc_call;
 struct pubsub;
 struct session;
+
+#define PUBSUB_GET_PENDING "http://jabber.org/protocol/pubsub#get-pending"
 
 struct pubsub_limits {
 	uint64_t max_nodes;	    /* of one owner */
@@ -37,8 +40,8 @@ API struct pubsub *pubsub_new_service(const struct jid *domain,
 API void pubsub_free(struct pubsub **ps);
 
 /*
- * An iq with a payload of pubsub or pubsub#owner, or of disco with the name of
- * a node. Takes it over.
+ * An iq with a payload of pubsub or pubsub#owner, or of disco or an archive's
+ * query (XEP-0442) with the name of a node. Takes it over.
  */
 API enum verdict pubsub_iq(struct pubsub *ps, struct stanza *iq);
 API bool pubsub_has_node(const struct pubsub *ps, struct str node);
@@ -46,8 +49,12 @@ API bool pubsub_has_node(const struct pubsub *ps, struct str node);
 API bool pubsub_is_answer(const struct stanza *msg);
 /* A message to a service, or such an answer. Takes it over. */
 API enum verdict pubsub_message(struct pubsub *ps, struct stanza *msg);
+/* The command PUBSUB_GET_PENDING (core/adhoc.h). */
+API void pubsub_get_pending(struct pubsub *ps, struct adhoc_call *call);
 /* Features of every such thing, ended by NULL. */
 API extern const char *const pubsub_features[];
+/* Is the filter of a disco#items request (XEP-0462), if any, one? */
+API bool pubsub_filter_is_fine(const struct stanza *iq);
 /* Adds the nodes that he may know of to an answer of disco#items. */
 API void pubsub_disco_items(
     struct pubsub *ps, struct elem *query, const struct stanza *iq);
@@ -59,6 +66,8 @@ API void pubsub_disco_items(
 API void pubsub_presence(
     struct pubsub *ps, const struct jid *from, const struct elem *presence);
 API void pubsub_absence(struct pubsub *ps, const struct jid *from);
+/* Its owner has gone offline. */
+API void pubsub_offline(struct pubsub *ps);
 /* What is between it and a contact has changed. */
 API void pubsub_roster_changed(struct pubsub *ps, struct str bare);
 

@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Who is interested in what: contacts and sessions that are available, and
- * what their capabilities (XEP-0115) say. A worker keeps those that its
- * accounts have met lately, if their hash is right; others count for the one
- * address that sent them. Each is asked for once, however many have it.
+ * what their capabilities (XEP-0390, or XEP-0115) say. A worker keeps those
+ * that its accounts have met lately, if their hash is right, and so does the
+ * store (pubsub_known.c); others count for the one address that sent them.
+ * Each is looked up, and asked for, once, however many have it.
  */
 #include "core/hooks.h"
 #include "core/pubsub_impl.h"
 
 #include "xep/0115-caps.h"
+#include "xep/0390-caps.h"
 
 #define CACHE_MAX 2000
 #define NAMES_MAX 256
@@ -24,12 +26,23 @@ struct caps {
 	struct str names[]; /* heap */
 };
 
+/* Can what is answered be verified, and by which rules? */
+enum proof { PROOF_NONE, PROOF_SHA1, PROOF_HASH };
+
+/* What presence says: texts of its arena. */
+struct claim {
+	struct str node, ver; /* of XEP-0390: "ALGO.HASH" */
+	struct str algo, hash;
+	enum proof proof;
+};
+
 struct enquiry {
-	struct str key;	      /* heap */
-	struct str node, ver; /* heap */
-	bool is_shared;	      /* its answer can be verified */
+	struct str key;	       /* heap */
+	struct str node, ver;  /* heap */
+	struct str algo, hash; /* heap */
+	enum proof proof;
 	struct list contacts;
-	struct contact *asked;
+	struct contact *asked; /* NULL: the store is */
 };
 
 static _Thread_local struct {
@@ -104,6 +117,13 @@ caps_unuse(void)
 	map_fini(&here.enquiries);
 }
 
+/* A name's line in what is kept must stay one. */
+static bool
+is_name(struct str name)
+{
+	return name.n <= PUBSUB_ID_MAX && memchr(name.p, '\n', name.n) == NULL;
+}
+
 static struct caps *
 caps_of(struct str key, const struct elem *query)
 {
@@ -117,11 +137,37 @@ caps_of(struct str key, const struct elem *query)
 	     e = elem_next(e, EL_DISCO_FEATURE)) {
 		struct str var = elem_attr(e, AT_VAR);
 
-		if (str_has_suffix(var, suffix) && var.n <= PUBSUB_ID_MAX)
+		if (str_has_suffix(var, suffix) && is_name(var))
 			caps->names[caps->count++] =
 			    str_heap(str_sub(var, 0, var.n - suffix.n));
 	}
 	return xrealloc(caps, sizeof(*caps) + caps->count * sizeof(struct str));
+}
+
+/* As it is kept: a version, and a line for each name. */
+static struct caps *
+caps_parse(struct str key, struct str text)
+{
+	struct caps *caps =
+	    xzalloc(sizeof(*caps) + NAMES_MAX * sizeof(struct str));
+
+	caps->key = str_heap(key);
+	str_cut(&text, '\n');
+	while (text.n > 0 && caps->count < NAMES_MAX)
+		caps->names[caps->count++] = str_heap(str_cut(&text, '\n'));
+	return xrealloc(caps, sizeof(*caps) + caps->count * sizeof(struct str));
+}
+
+static void
+caps_keep(const struct caps *caps, const struct host *host)
+{
+	struct buf text = { 0 };
+
+	buf_add_str(&text, STR("1"));
+	for (size_t i = 0; i < caps->count; i++)
+		buf_printf(&text, "\n" STR_FMT, STR_ARG(caps->names[i]));
+	caps_store(host, caps->key, buf_str(&text));
+	buf_fini(&text);
 }
 
 bool
@@ -146,6 +192,8 @@ enquiry_free(struct enquiry *enquiry)
 	str_free(&enquiry->key);
 	str_free(&enquiry->node);
 	str_free(&enquiry->ver);
+	str_free(&enquiry->algo);
+	str_free(&enquiry->hash);
 	xfree(enquiry);
 }
 
@@ -199,7 +247,16 @@ is_right(const struct enquiry *enquiry, const struct elem *query)
 {
 	struct arena *a = elem_arena(query);
 
-	return !enquiry->is_shared || str_eq(caps_ver(a, query), enquiry->ver);
+	switch (enquiry->proof) {
+	case PROOF_SHA1:
+		return str_eq(caps_ver(a, query), enquiry->ver);
+	case PROOF_HASH:
+		return str_eq(
+		    caps2_hash(a, query, enquiry->algo), enquiry->hash);
+	case PROOF_NONE:
+		break;
+	}
+	return true;
 }
 
 /* What is not right counts for him who said it; the next one is asked. */
@@ -216,8 +273,10 @@ on_answer(void *ctx, struct stanza *answer)
 	enquiry->asked = NULL;
 	if (caps != NULL && is_right(enquiry, query)) {
 		caps->refs++;
-		if (enquiry->is_shared)
+		if (enquiry->proof != PROOF_NONE) {
 			cache_add(caps);
+			caps_keep(caps, c->ps->host);
+		}
 		settle(enquiry, caps);
 		caps_unref(&caps);
 	} else {
@@ -257,26 +316,59 @@ ask(struct enquiry *enquiry)
 	iq_send(iq, ASK_TIMEOUT, on_answer, enquiry);
 }
 
+/* Who waits may have gone meanwhile. */
 static void
-enquire(struct contact *c, const struct elem *caps, bool is_shared)
+on_stored(void *ctx, int err, struct str value)
 {
+	struct enquiry *enquiry = ctx;
+	struct caps *caps;
+
+	if (err < 0 || list_is_empty(&enquiry->contacts)) {
+		ask(enquiry);
+		return;
+	}
+	caps = caps_parse(enquiry->key, value);
+	caps->refs++;
+	cache_add(caps);
+	settle(enquiry, caps);
+	caps_unref(&caps);
+}
+
+static struct enquiry *
+enquiry_new(struct str key, const struct claim *claim)
+{
+	struct enquiry *enquiry = xzalloc(sizeof(*enquiry));
+
+	enquiry->key = str_heap(key);
+	enquiry->node = str_heap(claim->node);
+	enquiry->ver = str_heap(claim->ver);
+	enquiry->proof = claim->proof;
+	list_init(&enquiry->contacts);
+	if (claim->proof == PROOF_HASH) {
+		enquiry->algo = str_heap(claim->algo);
+		enquiry->hash = str_heap(claim->hash);
+	}
+	return enquiry;
+}
+
+static void
+enquire(struct contact *c, const struct claim *claim)
+{
+	bool is_shared = claim->proof != PROOF_NONE;
 	struct enquiry *enquiry =
 	    is_shared ? map_get(&here.enquiries, c->key) : NULL;
 	bool is_new = enquiry == NULL;
 
 	if (is_new) {
-		enquiry = xzalloc(sizeof(*enquiry));
-		enquiry->key = str_heap(c->key);
-		enquiry->node = str_heap(elem_attr(caps, AT_NODE));
-		enquiry->ver = str_heap(elem_attr(caps, AT_VER));
-		enquiry->is_shared = is_shared;
-		list_init(&enquiry->contacts);
+		enquiry = enquiry_new(c->key, claim);
 		if (is_shared)
 			map_set(&here.enquiries, enquiry->key, enquiry);
 	}
 	c->enquiry = enquiry;
 	list_add(&enquiry->contacts, &c->waiting);
-	if (is_new)
+	if (is_new && is_shared)
+		caps_find(c->ps->host, enquiry->key, on_stored, enquiry);
+	else if (is_new)
 		ask(enquiry);
 }
 
@@ -348,8 +440,8 @@ is_known(const struct pubsub *ps, const struct jid *from)
 }
 
 static void
-note_caps(struct pubsub *ps, const struct jid *from, const struct elem *caps,
-    struct str key, bool is_shared)
+note_caps(struct pubsub *ps, const struct jid *from, const struct claim *claim,
+    struct str key)
 {
 	struct contact *c = contact_get(ps, from);
 	struct caps *known;
@@ -358,34 +450,67 @@ note_caps(struct pubsub *ps, const struct jid *from, const struct elem *caps,
 		return;
 	c->is_allowed = may_see(ps, from);
 	contact_forget_caps(c);
-	known = is_shared ? cache_find(key) : NULL;
+	known = claim->proof != PROOF_NONE ? cache_find(key) : NULL;
 	if (known == NULL) {
 		c->key = str_heap(key);
-		enquire(c, caps, is_shared);
+		enquire(c, claim);
 		return;
 	}
 	contact_know(c, known);
 	notify_last_all(ps, &c->jid);
 }
 
+/* The first hash that we can compute. */
+static bool
+read_hashes(const struct elem *caps, struct claim *claim)
+{
+	const struct elem *e = elem_child(caps, EL_HASHES_HASH);
+
+	while (e != NULL &&
+	       (!caps2_knows(elem_attr(e, AT_ALGO)) || elem_text(e).n == 0))
+		e = elem_next(e, EL_HASHES_HASH);
+	if (e == NULL)
+		return false;
+	claim->proof = PROOF_HASH;
+	claim->node = names_ns_uri(NS_CAPS2);
+	claim->algo = elem_attr(e, AT_ALGO);
+	claim->hash = elem_text(e);
+	claim->ver = str_printf(elem_arena(caps), STR_FMT "." STR_FMT,
+	    STR_ARG(claim->algo), STR_ARG(claim->hash));
+	return true;
+}
+
+static bool
+read_claim(const struct elem *presence, struct claim *claim)
+{
+	const struct elem *caps = elem_child(presence, EL_CAPS);
+
+	if (!read_hashes(elem_child(presence, EL_CAPS2), claim)) {
+		claim->node = elem_attr(caps, AT_NODE);
+		claim->ver = elem_attr(caps, AT_VER);
+		if (elem_attr_is(caps, AT_HASH, "sha-1"))
+			claim->proof = PROOF_SHA1;
+	}
+	return claim->ver.n > 0 &&
+	       claim->node.n + claim->ver.n <= PUBSUB_ID_MAX;
+}
+
 void
 pubsub_presence(
     struct pubsub *ps, const struct jid *from, const struct elem *presence)
 {
-	struct elem *caps = elem_child(presence, EL_CAPS);
-	bool is_shared = elem_attr_is(caps, AT_HASH, "sha-1");
-	struct str node = elem_attr(caps, AT_NODE);
-	struct str ver = elem_attr(caps, AT_VER);
+	static const char *const marks[] = { "", "sha-1 ", "hash " };
+	struct claim claim = { .proof = PROOF_NONE };
 	struct buf key = { 0 };
 
-	if (caps == NULL || ver.n == 0 || jid_is_bare(from) ||
-	    node.n + ver.n > PUBSUB_ID_MAX || !is_known(ps, from)) {
+	if (!read_claim(presence, &claim) || jid_is_bare(from) ||
+	    !is_known(ps, from)) {
 		pubsub_absence(ps, from);
 		return;
 	}
-	buf_printf(&key, "%s" STR_FMT "#" STR_FMT, is_shared ? "sha-1 " : "",
-	    STR_ARG(node), STR_ARG(ver));
-	note_caps(ps, from, caps, buf_str(&key), is_shared);
+	buf_printf(&key, "%s" STR_FMT "#" STR_FMT, marks[claim.proof],
+	    STR_ARG(claim.node), STR_ARG(claim.ver));
+	note_caps(ps, from, &claim, buf_str(&key));
 	buf_fini(&key);
 }
 

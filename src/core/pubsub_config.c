@@ -83,8 +83,35 @@ static const struct row rows[] = {
 	    "Whether to allow subscriptions", "1", "1" },
 	{ "pubsub#presence_based_delivery", ROW_FIXED, 0, no, NULL, NULL,
 	    NULL },
-	{ "pubsub#purge_offline", ROW_FIXED, 0, no, NULL, NULL, NULL },
+	{ "pubsub#purge_offline", ROW_BOOL, AT_(purge_offline), NULL,
+	    "Whether items are removed when the publisher goes offline", "0",
+	    NULL },
 	{ "pubsub#node_type", ROW_FIXED, 0, leaf, NULL, NULL, NULL },
+};
+
+/* Not of a service, which knows of no roster and no presence. */
+static bool
+is_pep_only(const struct row *row)
+{
+	return row->type == ROW_LIST ||
+	       (row->pep != NULL && row->service == NULL);
+}
+
+/* What differs for nodes that are known by name (or by its beginning). */
+static const struct known {
+	const char *name;
+	bool is_prefix;
+	const char *access, *max_items, *send_last;
+} known_nodes[] = {
+	{ "storage:bookmarks", false, "whitelist", "1", "never" },
+	{ "urn:xmpp:bookmarks:1", false, "whitelist", "max", "never" },
+	{ "urn:xmpp:mds:displayed:0", false, "whitelist", "max", "never" },
+	/* Keys are for everybody who wants to write (XEP-0384, 4.6). */
+	{ "eu.siacs.conversations.axolotl.", true, "open", "1",
+	    "on_sub_and_presence" },
+	{ "urn:xmpp:omemo:2:devices", false, "open", "1",
+	    "on_sub_and_presence" },
+	{ "urn:xmpp:omemo:2:bundles", false, "open", "max", "never" },
 };
 
 static const struct row *
@@ -206,6 +233,8 @@ check(const struct pubsub_config *c, const struct pubsub_bounds *bounds)
 	if (!bounds->is_pep &&
 	    (c->access == ACCESS_PRESENCE || c->access == ACCESS_ROSTER))
 		return ERR_DENIED;
+	if (!bounds->is_pep && c->purge_offline)
+		return ERR_INVALID;
 	if (c->max_items != PUBSUB_MAX && c->max_items > bounds->max_items)
 		return ERR_INVALID;
 	if (c->max_payload != PUBSUB_MAX &&
@@ -241,8 +270,30 @@ pubsub_config_read(struct pubsub_config *c, const struct elem *form,
 	return check(c, bounds);
 }
 
+static void
+set_default(struct pubsub_config *c, const char *var, const char *value)
+{
+	must(set_value(c, row_find(str_c(var)), str_c(value)) == 0);
+}
+
+static void
+init_known(struct pubsub_config *c, struct str node)
+{
+	for (size_t i = 0; i < ARRAY_LEN(known_nodes); i++) {
+		const struct known *k = &known_nodes[i];
+
+		if (k->is_prefix ? !str_has_prefix(node, str_c(k->name))
+				 : !str_is(node, k->name))
+			continue;
+		set_default(c, "pubsub#access_model", k->access);
+		set_default(c, "pubsub#max_items", k->max_items);
+		set_default(c, "pubsub#send_last_published_item", k->send_last);
+	}
+}
+
 void
-pubsub_config_init(struct pubsub_config *c, const struct pubsub_bounds *bounds)
+pubsub_config_init(struct pubsub_config *c, const struct pubsub_bounds *bounds,
+    struct str node)
 {
 	memset(c, 0, sizeof(*c));
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
@@ -252,6 +303,8 @@ pubsub_config_init(struct pubsub_config *c, const struct pubsub_bounds *bounds)
 		if (value != NULL)
 			must(set_value(c, &rows[i], str_c(value)) == 0);
 	}
+	if (bounds->is_pep)
+		init_known(c, node);
 }
 
 void
@@ -403,7 +456,7 @@ pubsub_config_form(struct elem *parent, const char *type,
 
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
 		if (rows[i].type == ROW_FIXED ||
-		    (rows[i].type == ROW_LIST && !bounds->is_pep))
+		    (is_pep_only(&rows[i]) && !bounds->is_pep))
 			continue;
 		add_field(form, c, &rows[i], is_form, bounds->is_pep);
 	}

@@ -40,6 +40,7 @@ struct pubsub_config {
 	uint32_t max_items, item_expire, max_payload;
 	bool persist, payloads, notify, subscribe;
 	bool notify_retract, notify_delete, notify_config, notify_sub;
+	bool purge_offline;
 };
 
 /* Bounds of the service. */
@@ -48,9 +49,13 @@ struct pubsub_bounds {
 	bool is_pep; /* has a roster */
 };
 
-/* The defaults of such a service; texts are none. */
-void pubsub_config_init(
-    struct pubsub_config *c, const struct pubsub_bounds *bounds);
+/*
+ * The defaults of such a service, for a node of that name (or none): what an
+ * account keeps for itself is private from the beginning, whether the client
+ * thinks of it or not. Texts are none.
+ */
+void pubsub_config_init(struct pubsub_config *c,
+    const struct pubsub_bounds *bounds, struct str node);
 void pubsub_config_fini(struct pubsub_config *c);
 struct pubsub_config pubsub_config_copy(const struct pubsub_config *c);
 

@@ -20,6 +20,7 @@ const char *const pubsub_features[] = {
 	F("create-nodes"),
 	F("delete-items"),
 	F("delete-nodes"),
+	F("get-pending"),
 	F("item-ids"),
 	F("last-published"),
 	F("manage-subscriptions"),
@@ -44,6 +45,10 @@ const char *const pubsub_features[] = {
 	F("subscribe"),
 	F("subscription-notifications"),
 	F("subscription-options"),
+	"http://jabber.org/protocol/commands",
+	"urn:xmpp:order-by:1",
+	"urn:xmpp:order-by:1@http://jabber.org/protocol/pubsub",
+	"urn:xmpp:pubsub-filter:0",
 	NULL,
 };
 
@@ -88,6 +93,7 @@ add_meta(struct elem *query, const struct node *node)
 void
 do_disco_info(struct op *op, struct node *node)
 {
+	static const ns_t features[] = { NS_PUBSUB, NS_DISCO_INFO, NS_MAM };
 	struct elem *query, *e;
 
 	query = op_result(op, EL_DISCO_INFO);
@@ -97,10 +103,9 @@ do_disco_info(struct op *op, struct node *node)
 	elem_set(e, AT_TYPE, STR("leaf"));
 	if (node->config.title.n > 0)
 		elem_set_copy(e, AT_NAME, node->config.title);
-	elem_set(
-	    elem_add(query, EL_DISCO_FEATURE), AT_VAR, names_ns_uri(NS_PUBSUB));
-	elem_set(elem_add(query, EL_DISCO_FEATURE), AT_VAR,
-	    STR("http://jabber.org/protocol/disco#info"));
+	for (size_t i = 0; i < ARRAY_LEN(features); i++)
+		elem_set(elem_add(query, EL_DISCO_FEATURE), AT_VAR,
+		    names_ns_uri(features[i]));
 	add_meta(query, node);
 	op_send(op);
 }
@@ -123,16 +128,57 @@ do_disco_items(struct op *op, struct node *node)
 
 /* ---- all nodes --------------------------------------------------------- */
 
+static struct elem *
+filter_of(const struct elem *query)
+{
+	return form_of(
+	    elem_child(query, EL_PUBSUB_FILTER), "urn:xmpp:pubsub-filter:0");
+}
+
+bool
+pubsub_filter_is_fine(const struct stanza *iq)
+{
+	const struct elem *query = stanza_payload(iq), *form = filter_of(query);
+
+	if (elem_child(query, EL_PUBSUB_FILTER) == NULL)
+		return true;
+	return form != NULL && (form_field(form, "included-types") == NULL ||
+				   form_field(form, "excluded-types") == NULL);
+}
+
+static bool
+has_value(const struct elem *field, struct str value)
+{
+	struct elem *e = elem_child(field, EL_FORM_VALUE);
+
+	while (e != NULL && !str_eq(elem_text(e), value))
+		e = elem_next(e, EL_FORM_VALUE);
+	return e != NULL;
+}
+
+static bool
+is_wanted(const struct elem *form, struct str type)
+{
+	struct elem *included = form_field(form, "included-types");
+	struct elem *excluded = form_field(form, "excluded-types");
+
+	return (included == NULL || has_value(included, type)) &&
+	       !has_value(excluded, type);
+}
+
 void
 pubsub_disco_items(
     struct pubsub *ps, struct elem *query, const struct stanza *iq)
 {
+	const struct elem *form = filter_of(stanza_payload(iq));
 	const struct node *node;
 	struct elem *e;
 
 	for (size_t i = 0; (node = map_next(&ps->nodes, &i)) != NULL;) {
 		if (!is_readable(node, iq) &&
 		    node->config.access != ACCESS_AUTHORIZE)
+			continue;
+		if (form != NULL && !is_wanted(form, node->config.type))
 			continue;
 		e = elem_add(query, EL_DISCO_ITEM);
 		elem_set_copy(e, AT_JID, ps->jid.full);

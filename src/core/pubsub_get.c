@@ -4,6 +4,8 @@
 
 #include "xep/0059-rsm.h"
 
+#include <stdlib.h>
+
 /* Most items in one answer, if it is not asked by id. */
 #define PAGE_MAX 250
 
@@ -12,6 +14,7 @@ struct retrieval {
 	struct elem **found; /* <item/> */
 	size_t count, waiting;
 	bool is_backwards, is_failed;
+	bool is_ordered, by_creation, is_descending; /* XEP-0413 */
 	struct rsm rsm;
 	size_t total;
 };
@@ -141,6 +144,27 @@ on_item(void *ctx, int err, struct str value)
 		answer(op);
 }
 
+static void
+fetch(struct op *op, struct node *node, const struct item *const *item,
+    size_t count)
+{
+	struct arena *a = op->iq->arena;
+	struct retrieval *r = op->data;
+
+	r->count = r->waiting = count;
+	r->found = arena_zalloc(a, (count + 1) * sizeof(struct elem *));
+	if (count == 0)
+		answer(op);
+	for (size_t i = 0; i < count; i++) {
+		struct wanted *w = arena_new_of(a, struct wanted);
+
+		w->op = op;
+		w->index = i;
+		w->id = str_dup(a, item[i]->id);
+		kv_get(op->ps->jid.bare, node->store, item[i]->key, on_item, w);
+	}
+}
+
 /* Ids that there are not are left out; none at all is an error (6.5.9.10). */
 static void
 get_by_id(struct op *op, struct node *node)
@@ -161,16 +185,96 @@ get_by_id(struct op *op, struct node *node)
 		op_refuse(op, EL_ITEM_NOT_FOUND, EL_NONE);
 		return;
 	}
-	r->found = arena_zalloc(a, r->count * sizeof(struct elem *));
-	r->waiting = r->count;
-	for (size_t i = 0; i < r->count; i++) {
-		struct wanted *w = arena_new_of(a, struct wanted);
+	fetch(op, node, item, r->count);
+}
 
-		w->op = op;
-		w->index = i;
-		w->id = str_dup(a, item[i]->id);
-		kv_get(op->ps->jid.bare, node->store, item[i]->key, on_item, w);
+/* ---- in another order (XEP-0413) --------------------------------------- */
+
+/* The first <order/> decides: no two items have the same time. */
+static bool
+read_order(struct op *op)
+{
+	struct elem *order = elem_child(elem_parent(op->action), EL_ORDER);
+	struct str desc = elem_attr(order, AT_DESC);
+	struct retrieval *r = op->data;
+
+	r->is_ordered = order != NULL;
+	r->by_creation = elem_attr_is(order, AT_BY, "creation");
+	r->is_descending = str_is(desc, "true") || str_is(desc, "1");
+	return order == NULL || r->by_creation ||
+	       elem_attr_is(order, AT_BY, "modification");
+}
+
+static int
+compare_created(const void *x, const void *y)
+{
+	const struct item *a = *(const struct item *const *)x;
+	const struct item *b = *(const struct item *const *)y;
+
+	return a->created < b->created ? -1 : a->created > b->created;
+}
+
+/* All items, in the order that is asked for. */
+static const struct item **
+sorted(struct op *op, const struct node *node)
+{
+	size_t count = node->by_id.count, n = 0;
+	const struct retrieval *r = op->data;
+	const struct item **all =
+	    arena_alloc(op->iq->arena, (count + 1) * sizeof(*all));
+	const struct item *item;
+
+	LIST_EACH(item, &node->items, struct item, node)
+	all[n++] = item;
+	if (r->by_creation && n > 1)
+		qsort(all, n, sizeof(*all), compare_created);
+	for (size_t i = 0; r->is_descending && i < n / 2; i++) {
+		item = all[i];
+		all[i] = all[n - 1 - i];
+		all[n - 1 - i] = item;
 	}
+	return all;
+}
+
+/* Where the item is; `count` if it is not. */
+static size_t
+index_of(const struct item *const *all, size_t count, struct str id)
+{
+	size_t i = 0;
+
+	while (i < count && !str_eq(all[i]->id, id))
+		i++;
+	return i;
+}
+
+static void
+get_ordered(struct op *op, struct node *node, uint64_t limit)
+{
+	struct retrieval *r = op->data;
+	const struct item **all = sorted(op, node);
+	size_t count = node->by_id.count, first = 0, end = count;
+
+	r->total = count;
+	limit = MIN(limit,
+	    r->rsm.has_max ? MIN(r->rsm.max, PAGE_MAX) : (uint64_t)PAGE_MAX);
+	if (r->rsm.after.n > 0)
+		first = index_of(all, count, r->rsm.after) + 1;
+	if (r->rsm.before.n > 0)
+		end = index_of(all, count, r->rsm.before);
+	if (first > count || (r->rsm.before.n > 0 && end == count)) {
+		op_refuse(op, EL_ITEM_NOT_FOUND, EL_NONE);
+		return;
+	}
+	/* Both may be given; no page then lies outside of them. */
+	first = MIN(first, end);
+	if (end - first > limit) {
+		if (!str_is_none(r->rsm.before))
+			first = end - (size_t)limit;
+		else
+			end = first + (size_t)limit;
+		r->rsm.is_there = true;
+	}
+	fetch(op, node, all + first, end - first);
 }
 
 void
@@ -188,10 +292,14 @@ do_items(struct op *op, struct node *node)
 		op_refuse(op, EL_BAD_REQUEST, EL_NONE);
 	else if (rsm_read(elem_parent(op->action), &r->rsm) < 0)
 		op_refuse(op, EL_FEATURE_NOT_IMPLEMENTED, EL_NONE);
+	else if (!read_order(op))
+		op_refuse(op, EL_BAD_REQUEST, EL_NONE);
 	else if (!node->config.persist)
 		op_unsupported(op, "persistent-items");
 	else if (elem_child(op->action, EL_PUBSUB_ITEM) != NULL)
 		get_by_id(op, node);
+	else if (r->is_ordered)
+		get_ordered(op, node, limit);
 	else
 		get_page(op, node, MIN(limit, node->ps->limits.max_items));
 }

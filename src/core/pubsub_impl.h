@@ -15,6 +15,8 @@
 #define PUBSUB_STORE STR("pubsub")
 #define PUBSUB_LAST STR("pubsub-last")
 #define PUBSUB_ID_MAX 1023
+#define PUBSUB_AUTHORIZATION \
+	"http://jabber.org/protocol/pubsub#subscribe_authorization"
 
 enum pubsub_aff {
 	AFF_NONE,
@@ -41,10 +43,10 @@ struct subscription {
 
 /* One item: its place in the store. The payload is only there. */
 struct item {
-	struct list node; /* in the order of publication */
-	struct str key;	  /* heap: sixteen digits, a space, the id */
-	struct str id;	  /* a view of the key */
-	struct str publisher;
+	struct list node;	     /* in the order of publication */
+	struct str key;		     /* heap */
+	struct str id;		     /* a view of the key */
+	uint64_t published, created; /* microseconds: last and first */
 };
 
 struct op;
@@ -61,6 +63,7 @@ struct node {
 
 	/* Items, loaded when they are first needed. */
 	bool is_loaded, is_loading;
+	bool is_purged; /* as soon as they are loaded */
 	struct map by_id;
 	struct list items;
 	struct list waiting; /* struct op */
@@ -109,6 +112,8 @@ void op_reply(struct op *op);
 /* A result to which the payload is added; then op_send(). */
 struct elem *op_result(struct op *op, enum qname payload);
 void op_send(struct op *op);
+/* Ends it without an answer: the iq is the caller's. */
+struct stanza *op_end(struct op *op);
 /* Commits, then goes on with fn(op, node): node is NULL if it went. */
 void op_commit(struct op *op, struct store_write **w,
     void (*fn)(struct op *op, struct node *node));
@@ -158,11 +163,15 @@ void item_put(struct store_write *w, struct node *node, struct str id,
     const struct elem *payload, struct str publisher);
 void item_drop(struct store_write *w, struct node *node, struct item *item);
 void items_clear(struct store_write *w, struct node *node);
+/* All of them, with a notice, but for nobody's request. */
+void items_purge(struct node *node);
 /* What has expired goes. */
 void items_expire(struct node *node);
-/* The stored value as an <item/> of that name; NULL if it is broken. */
+/* The stored value as an <item/>; NULL if it is broken, or has expired. */
 struct elem *item_parse(struct arena *a, const struct node *node, struct str id,
     struct str value, enum qname name);
+
+/* ---- pubsub_publish.c -------------------------------------------------- */
 
 /* Operations, here and below: each ends with an answer. */
 void do_publish(struct op *op, struct node *node);
@@ -172,6 +181,10 @@ void do_purge(struct op *op, struct node *node);
 /* ---- pubsub_get.c ------------------------------------------------------ */
 
 void do_items(struct op *op, struct node *node);
+
+/* ---- pubsub_history.c -------------------------------------------------- */
+
+void do_history(struct op *op, struct node *node);
 
 /* ---- pubsub_disco.c ---------------------------------------------------- */
 
@@ -201,6 +214,9 @@ void do_set_options(struct op *op, struct node *node);
 void do_subscribe_default(struct op *op, struct node *node);
 void do_get_subscriptions(struct op *op, struct node *node);
 void do_get_affiliations(struct op *op, struct node *node);
+/* Asks one of the owners whether the subscription shall be (8.6). */
+void ask_owner(
+    struct node *node, const struct subscription *sub, const struct jid *owner);
 /* The answer to what an owner was asked. */
 void pubsub_authorized(struct pubsub *ps, struct stanza *msg);
 /* A <subscription/> with what is to be told of it. */
@@ -218,6 +234,7 @@ void notice_send_to(
 void notify_item(struct node *node, struct str id, const struct elem *payload,
     struct str publisher);
 void notify_retract(struct node *node, struct str id);
+void notify_purge(struct node *node);
 /* What he may see of the account's nodes, that he is interested in. */
 void notify_last_all(struct pubsub *ps, const struct jid *to);
 /* The last item of a node to its new subscriber. */
@@ -246,5 +263,12 @@ bool contact_wants(const struct contact *c, struct str node);
 void caps_use(void);
 void caps_unuse(void);
 void contacts_free(struct pubsub *ps);
+
+/* ---- pubsub_known.c: capabilities in the store ------------------------- */
+
+void caps_find(
+    const struct host *host, struct str key, store_value_fn *found, void *ctx);
+/* What has been verified; another goes when there are too many. */
+void caps_store(const struct host *host, struct str key, struct str text);
 
 #endif

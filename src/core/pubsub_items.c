@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Items: published, retracted, purged. In memory is only which there are, in
- * the order of publication; their keys in the store begin with the time, so
- * that the store has them in that order too.
+ * The items of nodes. In memory is only which there are, in the order of
+ * publication; their keys in the store begin with the time, so that the store
+ * has them in that order too. One that was published again has in its key, too,
+ * when it was first: "TIME ID" or "TIME+FIRST ID".
  */
 #include "core/pubsub_impl.h"
 
@@ -11,11 +12,33 @@
 #include "xml/parser.h"
 #include "xml/writer.h"
 
-#include "xep/0004-forms.h"
-
 #define STAMP_LEN 16
 
 /* ---- the index --------------------------------------------------------- */
+
+/* Sixteen digits. */
+static uint64_t
+stamp_of(const char *digits)
+{
+	uint64_t us = 0;
+
+	for (size_t i = 0; i < STAMP_LEN; i++) {
+		char c = digits[i];
+
+		us = us << 4 | (uint64_t)(c <= '9' ? c - '0' : c - 'a' + 10);
+	}
+	return us;
+}
+
+static bool
+is_key(struct str key)
+{
+	size_t n = STAMP_LEN + 1;
+
+	if (key.n >= n && key.p[STAMP_LEN] == '+')
+		n += STAMP_LEN + 1;
+	return key.n > n && key.p[n - 1] == ' ';
+}
 
 static void
 item_add(struct node *node, struct str key)
@@ -23,7 +46,12 @@ item_add(struct node *node, struct str key)
 	struct item *item = xzalloc(sizeof(*item)), *old;
 
 	item->key = str_heap(key);
+	item->published = item->created = stamp_of(item->key.p);
 	item->id = str_skip(item->key, STAMP_LEN + 1);
+	if (item->key.p[STAMP_LEN] == '+') {
+		item->created = stamp_of(item->id.p);
+		item->id = str_skip(item->id, STAMP_LEN + 1);
+	}
 	old = map_get(&node->by_id, item->id);
 	if (old != NULL) {
 		map_del(&node->by_id, old->id);
@@ -104,7 +132,7 @@ on_page(void *ctx, int err, const struct kv_item *items, size_t count)
 		return;
 	}
 	for (size_t i = 0; i < count; i++)
-		if (items[i].key.n > STAMP_LEN)
+		if (is_key(items[i].key))
 			item_add(node, items[i].key);
 	if (err == 0 && count == LOAD_PAGE) {
 		str_free(&load->after);
@@ -118,6 +146,8 @@ on_page(void *ctx, int err, const struct kv_item *items, size_t count)
 	else
 		node->is_loaded = true;
 	items_expire(node);
+	if (node->is_loaded && node->is_purged)
+		items_purge(node);
 	run_waiting(node);
 	loading_free(load);
 }
@@ -165,6 +195,41 @@ items_clear(struct store_write *w, struct node *node)
 	node->is_loaded = true;
 }
 
+struct purge {
+	struct pubsub *ps;
+	struct str node; /* heap */
+};
+
+static void
+on_purged(void *ctx, int err)
+{
+	struct purge *p = ctx;
+	struct node *node = node_find(p->ps, p->node);
+
+	if (err == 0 && node != NULL && !p->ps->is_dead)
+		notify_purge(node);
+	str_free(&p->node);
+	pubsub_unref(&p->ps);
+	xfree(p);
+}
+
+void
+items_purge(struct node *node)
+{
+	struct store_write *w;
+	struct purge *p;
+
+	node->is_purged = node->is_loading;
+	if (node->is_loading || (node->is_loaded && node->by_id.count == 0))
+		return;
+	w = store_write_new(node->ps->jid.bare);
+	p = xzalloc(sizeof(*p));
+	p->ps = pubsub_ref(node->ps);
+	p->node = str_heap(node->name);
+	items_clear(w, node);
+	store_commit(&w, on_purged, p);
+}
+
 /* Those beyond what the node is to keep. */
 static void
 trim(struct store_write *w, struct node *node)
@@ -182,51 +247,45 @@ item_put(struct store_write *w, struct node *node, struct str id,
     const struct elem *payload, struct str publisher)
 {
 	struct arena *a = store_write_arena(w);
-	struct str owner = node->ps->jid.bare, value, key;
+	struct str owner = node->ps->jid.bare, value, key = pubsub_now(a);
 	struct elem *e = elem_new(a, EL_PUBSUB_ITEM);
-	struct item *old;
+	struct item *old = map_get(&node->by_id, id);
 
 	elem_set(e, AT_ID, id);
+	elem_set(e, AT_STAMP, key);
 	elem_set(e, AT_PUBLISHER, publisher);
 	if (payload != NULL)
 		elem_add_copy(e, payload);
 	value = xml_text(a, e);
-	key = str_printf(
-	    a, STR_FMT " " STR_FMT, STR_ARG(pubsub_now(a)), STR_ARG(id));
-	old = map_get(&node->by_id, id);
-	if (old != NULL)
+	if (old != NULL) {
+		key = str_printf(a, STR_FMT "+%016llx", STR_ARG(key),
+		    (unsigned long long)old->created);
 		item_drop(w, node, old);
+	}
+	key = str_printf(a, STR_FMT " " STR_FMT, STR_ARG(key), STR_ARG(id));
 	kv_put(w, owner, node->store, key, value);
 	kv_put(w, owner, PUBSUB_LAST, node->name, value);
 	item_add(node, key);
 	trim(w, node);
 }
 
-static uint64_t
-item_time(const struct item *item)
+static bool
+is_expired(const struct node *node, uint64_t published)
 {
-	uint64_t us = 0;
+	uint32_t span = node->config.item_expire;
 
-	for (size_t i = 0; i < STAMP_LEN; i++) {
-		char c = item->key.p[i];
-
-		us = us << 4 | (uint64_t)(c <= '9' ? c - '0' : c - 'a' + 10);
-	}
-	return us;
+	return span != PUBSUB_MAX &&
+	       published + (uint64_t)span * 1000000 < (uint64_t)clock_real_us();
 }
 
 void
 items_expire(struct node *node)
 {
-	uint64_t now = (uint64_t)clock_real_us(), span;
 	struct store_write *w = NULL;
 	struct item *item;
 
-	if (node->config.item_expire == PUBSUB_MAX)
-		return;
-	span = (uint64_t)node->config.item_expire * 1000000;
 	while ((item = LIST_FIRST(&node->items, struct item, node)) != NULL &&
-	       item_time(item) + span < now) {
+	       is_expired(node, item->published)) {
 		if (w == NULL)
 			w = store_write_new(node->ps->jid.bare);
 		item_drop(w, node, item);
@@ -241,9 +300,11 @@ item_parse(struct arena *a, const struct node *node, struct str id,
 {
 	struct elem *stored =
 	    xml_parse(a, str_dup(a, value), NULL, NS_NONE, NULL);
+	struct str stamp = elem_attr(stored, AT_STAMP);
 	struct elem *item, *payload;
 
-	if (stored == NULL)
+	if (stored == NULL ||
+	    (stamp.n == STAMP_LEN && is_expired(node, stamp_of(stamp.p))))
 		return NULL;
 	item = elem_new(a, name);
 	elem_set(item, AT_ID,
@@ -256,213 +317,4 @@ item_parse(struct arena *a, const struct node *node, struct str id,
 	if (payload != NULL)
 		elem_append(item, payload);
 	return item;
-}
-
-/* ---- publish ----------------------------------------------------------- */
-
-/* What becomes of one request to publish. */
-struct publication {
-	struct str id;
-	struct elem *payload;
-};
-
-static void
-on_published(struct op *op, struct node *node)
-{
-	struct publication *p = op->data;
-	struct elem *result, *e;
-
-	if (node != NULL)
-		notify_item(node, p->id, p->payload, op->iq->from.bare);
-	result = op_result(op, EL_PUBSUB);
-	e = elem_add(result, EL_PUBLISH);
-	elem_set(e, AT_NODE, op->node_name);
-	elem_set(elem_add(e, EL_PUBSUB_ITEM), AT_ID, p->id);
-	op_send(op);
-}
-
-static void
-publish_now(struct op *op, struct node *node)
-{
-	struct publication *p = op->data;
-	struct store_write *w;
-
-	if (!node->config.persist) {
-		on_published(op, node);
-		return;
-	}
-	w = store_write_new(op->ps->jid.bare);
-	item_put(w, node, p->id, p->payload, op->iq->from.full);
-	op_commit(op, &w, on_published);
-}
-
-/* Made by the publication itself (auto-create). */
-static struct node *
-auto_create(struct op *op, const struct elem *options)
-{
-	struct node *node;
-	struct store_write *w;
-	int err = 0;
-
-	if (op->node_name.n > PUBSUB_ID_MAX) {
-		op_refuse(op, EL_NOT_ACCEPTABLE, EL_NONE);
-		return NULL;
-	}
-	if (op->ps->acct != NULL &&
-	    !str_eq(op->iq->from.bare, op->ps->jid.bare)) {
-		op_refuse(op, EL_ITEM_NOT_FOUND, EL_NONE);
-		return NULL;
-	}
-	if (!may_make_node(op))
-		return NULL;
-	node = node_new(op->ps, op->node_name, &op->iq->from);
-	if (options != NULL)
-		err = pubsub_config_read(
-		    &node->config, options, &op->ps->bounds, true);
-	if (err < 0) {
-		node_free(node);
-		op_refuse(op, EL_CONFLICT, EL_PE_PRECONDITION_NOT_MET);
-		return NULL;
-	}
-	w = store_write_new(op->ps->jid.bare);
-	node_put(w, node);
-	store_commit(&w, NULL, NULL);
-	return node;
-}
-
-/* Is the item as the node (NULL: one that is to be made) wants it? */
-static bool
-check_item(struct op *op, const struct node *node, const struct elem *item)
-{
-	struct elem *payload = elem_child(item, EL_ANY);
-	size_t max = op->ps->bounds.max_payload;
-	bool is_empty_fine =
-	    node != NULL && !node->config.payloads && !node->config.persist;
-
-	if (node != NULL)
-		max = MIN(max, node->config.max_payload);
-	if (payload == NULL && !is_empty_fine)
-		op_refuse(op, EL_BAD_REQUEST, EL_PE_ITEM_REQUIRED);
-	else if (payload != NULL && elem_next(payload, EL_ANY) != NULL)
-		op_refuse(op, EL_BAD_REQUEST, EL_PE_INVALID_PAYLOAD);
-	else if (payload != NULL && xml_text(op->iq->arena, payload).n > max)
-		op_refuse(op, EL_NOT_ACCEPTABLE, EL_PE_PAYLOAD_TOO_BIG);
-	else if (elem_attr(item, AT_ID).n > PUBSUB_ID_MAX)
-		op_refuse(op, EL_NOT_ACCEPTABLE, EL_NONE);
-	else
-		return true;
-	return false;
-}
-
-static void
-publish_to(struct op *op, struct node *node, struct elem *item)
-{
-	struct publication *p = arena_new_of(op->iq->arena, struct publication);
-
-	p->payload = elem_child(item, EL_ANY);
-	p->id = elem_attr(item, AT_ID);
-	if (p->id.n == 0)
-		p->id = random_token(op->iq->arena, 12);
-	op->data = p;
-	op_with_items(op, node, publish_now);
-}
-
-void
-do_publish(struct op *op, struct node *node)
-{
-	struct elem *root = elem_parent(op->action);
-	struct elem *wrap = elem_child(root, EL_PUBLISH_OPTIONS);
-	struct elem *options = form_of(wrap, PUBSUB_PUBLISH_OPTIONS);
-	struct elem *item = elem_child(op->action, EL_PUBSUB_ITEM);
-
-	if (op->node_name.n == 0)
-		op_refuse(op, EL_BAD_REQUEST, EL_PE_NODEID_REQUIRED);
-	else if (item == NULL)
-		op_refuse(op, EL_BAD_REQUEST, EL_PE_ITEM_REQUIRED);
-	else if (elem_next(item, EL_PUBSUB_ITEM) != NULL)
-		op_refuse(op, EL_NOT_ALLOWED, EL_NONE);
-	else if (wrap != NULL && options == NULL)
-		op_refuse(op, EL_BAD_REQUEST, EL_PE_INVALID_OPTIONS);
-	else if (node != NULL && !node_may_publish(node, &op->iq->from))
-		op_refuse(op, EL_FORBIDDEN, EL_NONE);
-	else if (node != NULL && options != NULL &&
-		 !pubsub_config_meets(&node->config, options, &op->ps->bounds))
-		op_refuse(op, EL_CONFLICT, EL_PE_PRECONDITION_NOT_MET);
-	else if (check_item(op, node, item) &&
-		 (node != NULL || (node = auto_create(op, options)) != NULL))
-		publish_to(op, node, item);
-}
-
-/* ---- retract and purge ------------------------------------------------- */
-
-static void
-on_retracted(struct op *op, struct node *node)
-{
-	struct publication *p = op->data;
-	struct str notify = elem_attr(op->action, AT_NOTIFY);
-	bool is_loud = str_is(notify, "1") || str_is(notify, "true");
-
-	if (node != NULL && (is_loud || node->config.notify_retract))
-		notify_retract(node, p->id);
-	op_reply(op);
-}
-
-void
-do_retract(struct op *op, struct node *node)
-{
-	struct elem *e = elem_child(op->action, EL_PUBSUB_ITEM);
-	struct str id = elem_attr(e, AT_ID);
-	struct item *item = map_get(&node->by_id, id);
-	struct publication *p;
-	struct store_write *w;
-
-	if (e == NULL || id.n == 0) {
-		op_refuse(op, EL_BAD_REQUEST, EL_PE_ITEM_REQUIRED);
-		return;
-	}
-	if (!node_may_publish(node, &op->iq->from) ||
-	    (node->config.publish != PUBLISH_PUBLISHERS &&
-		node_aff(node, &op->iq->from) < AFF_PUBLISHER)) {
-		op_refuse(op, EL_FORBIDDEN, EL_NONE);
-		return;
-	}
-	if (item == NULL) {
-		op_refuse(op, EL_ITEM_NOT_FOUND, EL_NONE);
-		return;
-	}
-	p = arena_new_of(op->iq->arena, struct publication);
-	p->id = id;
-	op->data = p;
-	w = store_write_new(op->ps->jid.bare);
-	item_drop(w, node, item);
-	op_commit(op, &w, on_retracted);
-}
-
-static void
-on_purged(struct op *op, struct node *node)
-{
-	struct elem *event;
-	struct stanza *notice;
-
-	if (node != NULL && node->config.notify_retract) {
-		notice = notice_new(node, &event);
-		elem_set_copy(
-		    elem_add(event, EL_EVENT_PURGE), AT_NODE, node->name);
-		notice_send(node, notice);
-	}
-	op_reply(op);
-}
-
-void
-do_purge(struct op *op, struct node *node)
-{
-	struct store_write *w;
-
-	if (!node->config.persist) {
-		op_unsupported(op, "persistent-items");
-		return;
-	}
-	w = store_write_new(op->ps->jid.bare);
-	items_clear(w, node);
-	op_commit(op, &w, on_purged);
 }

@@ -53,7 +53,7 @@ node_alloc(struct pubsub *ps, struct str name)
 	list_init(&node->subscriptions);
 	list_init(&node->items);
 	list_init(&node->waiting);
-	pubsub_config_init(&node->config, &ps->bounds);
+	pubsub_config_init(&node->config, &ps->bounds, name);
 	map_set(&ps->nodes, node->name, node);
 	return node;
 }

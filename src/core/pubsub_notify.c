@@ -146,6 +146,19 @@ notify_retract(struct node *node, struct str id)
 }
 
 void
+notify_purge(struct node *node)
+{
+	struct stanza *notice;
+	struct elem *event;
+
+	if (!node->config.notify_retract)
+		return;
+	notice = notice_new(node, &event);
+	elem_set_copy(elem_add(event, EL_EVENT_PURGE), AT_NODE, node->name);
+	notice_send(node, notice);
+}
+
+void
 notify_subscription(struct list *notices, struct node *node,
     const struct jid *who, struct str subid, const char *state)
 {
@@ -251,6 +264,17 @@ notify_last(struct node *node, const struct jid *to)
 	kv_get(node->ps->jid.bare, PUBSUB_LAST, node->name, on_last, last);
 }
 
+/* Up to so many nodes are read one by one: what others have may be large. */
+#define READS_MAX 8
+
+static bool
+is_sent_at_once(const struct node *node, const struct contact *c)
+{
+	return node->config.persist && node->config.notify &&
+	       node->config.send_last == SEND_ON_SUB_AND_PRESENCE &&
+	       is_interested(node, c);
+}
+
 static void
 on_last_all(void *ctx, int err, const struct kv_item *items, size_t count)
 {
@@ -261,9 +285,7 @@ on_last_all(void *ctx, int err, const struct kv_item *items, size_t count)
 
 	for (size_t i = 0; i < count && c != NULL && !ps->is_dead; i++) {
 		node = node_find(ps, items[i].key);
-		if (node != NULL && node->config.notify &&
-		    node->config.send_last == SEND_ON_SUB_AND_PRESENCE &&
-		    is_interested(node, c))
+		if (node != NULL && is_sent_at_once(node, c))
 			send_last(node, items[i].value, &c->jid);
 	}
 	last_free(last);
@@ -273,13 +295,20 @@ void
 notify_last_all(struct pubsub *ps, const struct jid *to)
 {
 	const struct contact *c = map_get(&ps->contacts, to->full);
-	const struct node *node;
-	bool is_any = false;
+	struct node *node, *found[READS_MAX];
+	size_t count = 0;
 
-	for (size_t i = 0;
-	     c != NULL && !is_any && (node = map_next(&ps->nodes, &i)) != NULL;)
-		is_any = node->config.persist && is_interested(node, c);
-	if (is_any)
+	for (size_t i = 0; c != NULL && count <= READS_MAX &&
+			   (node = map_next(&ps->nodes, &i)) != NULL;)
+		if (is_sent_at_once(node, c)) {
+			if (count < READS_MAX)
+				found[count] = node;
+			count++;
+		}
+	if (count > READS_MAX)
 		kv_list(ps->jid.bare, PUBSUB_LAST, STR_NONE, false,
 		    ps->limits.max_nodes, on_last_all, last_new(ps, to));
+	else
+		for (size_t i = 0; i < count; i++)
+			notify_last(found[i], to);
 }

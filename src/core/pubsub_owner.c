@@ -76,7 +76,7 @@ do_create(struct op *op, struct node *node)
 	}
 	if (!may_make_node(op))
 		return;
-	pubsub_config_init(&config, &op->ps->bounds);
+	pubsub_config_init(&config, &op->ps->bounds, op->node_name);
 	if (form != NULL && !read_form(op, &config, form)) {
 		pubsub_config_fini(&config);
 		return;
@@ -110,7 +110,7 @@ do_default(struct op *op, struct node *node)
 	struct pubsub_config config;
 	struct elem *e;
 
-	pubsub_config_init(&config, &op->ps->bounds);
+	pubsub_config_init(&config, &op->ps->bounds, STR_NONE);
 	e = elem_add(op_result(op, EL_OWNER_PUBSUB), EL_OWNER_DEFAULT);
 	pubsub_config_form(e, "form", &config, &op->ps->bounds);
 	pubsub_config_fini(&config);
@@ -340,6 +340,26 @@ set_one(struct op *op, struct node *node, const struct elem *e)
 	return true;
 }
 
+/* Whose affiliation says it all need not wait any longer (8.7). */
+static void
+settle_pending(struct op *op, struct node *node)
+{
+	struct subscription *sub;
+	enum qname condition, specific;
+
+	LIST_EACH(sub, &node->subscriptions, struct subscription, node)
+	{
+		enum pubsub_aff aff = node_aff(node, &sub->jid);
+
+		if (!sub->is_pending || aff == AFF_NONE)
+			continue;
+		sub->is_pending = false;
+		if (node_may_read(node, &sub->jid, &condition, &specific))
+			notify_subscription(&op->notices, node, &sub->jid,
+			    sub->subid, "subscribed");
+	}
+}
+
 void
 do_set_owner_affiliations(struct op *op, struct node *node)
 {
@@ -356,6 +376,7 @@ do_set_owner_affiliations(struct op *op, struct node *node)
 		is_fine = set_one(op, node, e);
 		e = elem_next(e, EL_OWNER_AFFILIATION);
 	}
+	settle_pending(op, node);
 	drop_subscribers(op, node);
 	store_managed(op, node, is_fine);
 }

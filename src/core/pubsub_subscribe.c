@@ -7,8 +7,6 @@
 #include "xep/0004-forms.h"
 
 #define OPTIONS_FORM "http://jabber.org/protocol/pubsub#subscribe_options"
-#define AUTHORIZE_FORM \
-	"http://jabber.org/protocol/pubsub#subscribe_authorization"
 
 struct elem *
 subscription_add(struct elem *parent, enum qname name, const struct node *node,
@@ -154,8 +152,7 @@ do_subscribe_default(struct op *op, struct node *node)
 
 /* ---- subscribe --------------------------------------------------------- */
 
-/* Owners are asked with a form (8.6). */
-static void
+void
 ask_owner(
     struct node *node, const struct subscription *sub, const struct jid *owner)
 {
@@ -166,7 +163,7 @@ ask_owner(
 	stanza_set_from(st, &node->ps->jid);
 	stanza_set_to(st, owner);
 	elem_set(st->root, AT_ID, random_token(a, 9));
-	form = form_add(st->root, "form", AUTHORIZE_FORM);
+	form = form_add(st->root, "form", PUBSUB_AUTHORIZATION);
 	elem_add_text(form, EL_FORM_TITLE, STR("Subscription request"));
 	form_add_field(
 	    form, "hidden", "pubsub#subid", NULL, str_dup(a, sub->subid));
@@ -433,13 +430,13 @@ bool
 pubsub_is_answer(const struct stanza *msg)
 {
 	return elem_attr_is(
-	    form_of(msg->root, AUTHORIZE_FORM), AT_TYPE, "submit");
+	    form_of(msg->root, PUBSUB_AUTHORIZATION), AT_TYPE, "submit");
 }
 
 void
 pubsub_authorized(struct pubsub *ps, struct stanza *msg)
 {
-	struct elem *form = form_of(msg->root, AUTHORIZE_FORM);
+	struct elem *form = form_of(msg->root, PUBSUB_AUTHORIZATION);
 	struct node *node = node_find(ps, form_value(form, "pubsub#node"));
 	struct subscription *sub;
 	struct jid jid;

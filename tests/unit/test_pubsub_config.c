@@ -63,7 +63,7 @@ reads_fields(void **state)
 		struct pubsub_config c;
 		int err;
 
-		pubsub_config_init(&c, &pep);
+		pubsub_config_init(&c, &pep, STR_NONE);
 		err = pubsub_config_read(&c, form, &pep, false);
 		if (err != cases[i].err)
 			print_message(
@@ -87,7 +87,7 @@ is_strict_with_options(void **state)
 	struct arena *a = arena_new(0);
 	struct pubsub_config c;
 
-	pubsub_config_init(&c, &pep);
+	pubsub_config_init(&c, &pep, STR_NONE);
 	assert_int_equal(pubsub_config_read(&c,
 			     form_with(a, "pubsub#unknown", "1"), &pep, true),
 	    ERR_ABSENT);
@@ -103,7 +103,7 @@ meets_what_is_so(void **state)
 	struct arena *a = arena_new(0);
 	struct pubsub_config c;
 
-	pubsub_config_init(&c, &pep);
+	pubsub_config_init(&c, &pep, STR_NONE);
 	assert_true(pubsub_config_meets(
 	    &c, form_with(a, "pubsub#access_model", "presence"), &pep));
 	assert_false(pubsub_config_meets(
@@ -129,7 +129,7 @@ has_no_roster(void **state)
 	struct arena *a = arena_new(0);
 	struct pubsub_config c;
 
-	pubsub_config_init(&c, &service);
+	pubsub_config_init(&c, &service, STR_NONE);
 	assert_int_equal(c.access, ACCESS_OPEN);
 	assert_int_equal(pubsub_config_items(&c, &service), 100);
 	assert_int_equal(
@@ -152,12 +152,12 @@ comes_back(void **state)
 
 	form_add_value(
 	    form_field(form, "pubsub#roster_groups_allowed"), STR("Kin"));
-	pubsub_config_init(&c, &pep);
+	pubsub_config_init(&c, &pep, STR_NONE);
 	assert_int_equal(pubsub_config_read(&c, form, &pep, false), 0);
 	assert_true(str_is(c.groups, "Friends\nKin"));
 	kept = pubsub_config_form(
 	    elem_new(a, EL_OWNER_CONFIGURE), "submit", &c, &pep);
-	pubsub_config_init(&again, &pep);
+	pubsub_config_init(&again, &pep, STR_NONE);
 	assert_int_equal(pubsub_config_read(&again, kept, &pep, false), 0);
 	assert_true(pubsub_config_meets(&again, kept, &pep));
 	assert_true(str_eq(again.groups, c.groups));
