@@ -232,6 +232,7 @@ s2s_stream_name(struct s2s_stream *s, struct str local, struct str remote)
 void
 s2s_stream_up(struct s2s_stream *s)
 {
+	s->since = loop_now();
 	limits_set(); /* this loop may not be the one it began on */
 	s->is_up = true;
 	s->xml.limits = &after_auth;
@@ -243,6 +244,17 @@ s2s_stream_restart(struct s2s_stream *s)
 	s->is_restarted = true;
 	s->has_header = false;
 	xml_stream_restart(&s->xml);
+}
+
+void
+s2s_stream_row(const struct s2s_stream *s, s2s_row_fn *row, void *ctx)
+{
+	if (!s->is_up || s->is_closing || s->conn == NULL)
+		return;
+	row(ctx, s->local, s->remote, s->ip,
+	    conn_is_tls(s->conn) ? conn_tls_version(s->conn) : "none", s->how,
+	    (loop_now() - s->since) / 1000,
+	    s->sm != NULL ? s2s_sm_count(s->sm) : 0);
 }
 
 /* Output ------------------------------------------------------------------- */

@@ -22,6 +22,23 @@ void s2s_accept(void *ctx, struct conn *c);
 /* Established streams of the calling loop. */
 size_t s2s_count_in(void);
 size_t s2s_count_out(void);
+/* One row for each of them, for people: see the commands. */
+typedef void s2s_row_fn(void *ctx, struct str local, struct str remote,
+    const char *ip, const char *tls, const char *how, uint64_t seconds,
+    size_t unacked);
+void s2s_list_in(s2s_row_fn *row, void *ctx);
+void s2s_list_out(s2s_row_fn *row, void *ctx);
+/*
+ * Opens a stream to a domain, up to the login and no further, and tells what
+ * comes of each step; then what came of all. Once over, `done` is called,
+ * in bounded time. On the calling loop.
+ */
+struct s2s_probe {
+	void (*step)(void *ctx, const char *text);
+	void (*done)(void *ctx, bool is_fine, const char *text);
+};
+void s2s_check(struct str local, struct str remote,
+    const struct s2s_probe *probe, void *ctx);
 /* Closes all streams of the calling loop. */
 void s2s_close_all(void);
 /* At the end of the calling loop: nothing is sent or dialled any more. */

@@ -34,6 +34,8 @@ struct s2s_stream {
 	struct xml_stream xml;
 	struct str local, remote; /* domains; on the heap */
 	char id[S2S_ID_MAX + 1];  /* the receiving server's */
+	uint64_t since;		  /* loop_now() when it was up */
+	const char *how;	  /* it came up: "EXTERNAL", "dialback" */
 	uint64_t heard;		  /* loop_now() when it was last of use */
 	struct timer timer;
 	struct log_ctx log;
@@ -60,6 +62,7 @@ void s2s_stream_fini(struct s2s_stream *s);
 void s2s_stream_name(struct s2s_stream *s, struct str local, struct str remote);
 /* After login the limits of stanzas are others. */
 void s2s_stream_up(struct s2s_stream *s);
+void s2s_stream_row(const struct s2s_stream *s, s2s_row_fn *row, void *ctx);
 /* A new stream is due on the same connection. */
 void s2s_stream_restart(struct s2s_stream *s);
 void s2s_send_header(struct s2s_stream *s, bool has_id);
@@ -162,7 +165,9 @@ void s2s_send_sm_failed(struct s2s_stream *s, enum qname condition, int64_t h);
 struct dial;
 /* With c NULL: there is no more to be tried, because of err. */
 typedef void dial_fn(void *ctx, struct conn *c, bool is_direct, int err);
-struct dial *dial_start(struct str domain, dial_fn *fn, void *ctx);
+/* `tell`, if it is not NULL, hears what comes of each step. */
+struct dial *dial_start(struct str domain, dial_fn *fn, void *ctx,
+    void (*tell)(void *ctx, const char *text));
 /* The domain in ASCII. */
 const char *dial_name(const struct dial *d);
 /* The connection was of no use: the next one. */

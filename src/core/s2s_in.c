@@ -118,6 +118,7 @@ in_authenticated(struct s2s_in *in, struct str domain, const char *how)
 	    conn_is_tls(s->conn) ? conn_tls_version(s->conn) : "without TLS");
 	if (s->is_up)
 		return;
+	s->how = how;
 	s2s_stream_up(s);
 	timer_start(&s->timer, conf_now()->s2s.idle_ms, on_idle);
 	metric_add(METRIC_S2S_IN, 1);
@@ -689,6 +690,19 @@ ins_up(void)
 		n += in->s.is_up && !in->s.is_closing;
 	}
 	return n;
+}
+
+void
+s2s_list_in(s2s_row_fn *row, void *ctx)
+{
+	struct s2s_in *in;
+
+	if (ins.next == NULL)
+		return;
+	LIST_EACH(in, &ins, struct s2s_in, s.node)
+	{
+		s2s_stream_row(&in->s, row, ctx);
+	}
 }
 
 void

@@ -30,8 +30,7 @@ struct s2s_out {
 	bool may_resend;   /* the peer told what it has of the old stream's */
 	bool is_ready;	   /* SM is settled */
 	struct s2s_sm *sm; /* to be taken up; the link's */
-	const char *how;
-	char why[300]; /* it failed last, for whoever waits; or "" */
+	char why[300];	   /* it failed last, for whoever waits; or "" */
 };
 
 static _Thread_local struct list outs;
@@ -175,7 +174,7 @@ out_up(struct s2s_out *o)
 	o->why[0] = '\0';
 	timer_start(&o->s.timer, s2s_idle_ms(&o->s), on_idle);
 	metric_add(METRIC_S2S_OUT, 1);
-	log_info(&o->s.log, "outgoing stream is up (%s, %s)", o->how,
+	log_info(&o->s.log, "outgoing stream is up (%s, %s)", o->s.how,
 	    conn_is_tls(o->s.conn) ? conn_tls_version(o->s.conn)
 				   : "without TLS");
 	if (o->user != NULL)
@@ -188,8 +187,9 @@ out_in(struct s2s_out *o, const char *how)
 {
 	struct s2s_stream *s = &o->s;
 
-	o->how = how;
+	s->how = how;
 	s2s_stream_up(s);
+	out_step(o, "logged in by %s", how);
 	if (!o->offers_sm || o->user->is_probe) {
 		out_up(o);
 		return;
@@ -339,6 +339,29 @@ send_starttls(struct s2s_out *o)
 	arena_free(&a);
 }
 
+static void
+step_features(struct s2s_out *o, const struct elem *features)
+{
+	static const struct {
+		enum qname name;
+		const char *text;
+	} rows[] = {
+		{ EL_MECHANISMS, " SASL" },
+		{ EL_DB_FEATURE, " dialback" },
+		{ EL_BIDI_FEATURE, " bidirectional (XEP-0288)" },
+		{ EL_SM, " stream management (XEP-0198)" },
+		{ EL_STREAM_LIMITS, " limits (XEP-0478)" },
+	};
+	char text[300] = "";
+	size_t n = 0;
+
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+		if (elem_child(features, rows[i].name) != NULL)
+			n += (size_t)snprintf(text + n, sizeof(text) - n,
+			    "%s%s", n > 0 ? "," : "", rows[i].text);
+	out_step(o, "features:%s", n > 0 ? text : " none");
+}
+
 /* Over TLS, or with a domain with which none is needed. */
 static void
 features_safe(struct s2s_out *o, const struct elem *features)
@@ -354,6 +377,7 @@ features_safe(struct s2s_out *o, const struct elem *features)
 		return;
 	}
 	o->offers_sm = elem_child(features, EL_SM) != NULL;
+	step_features(o, features);
 	if (o->is_authenticated) {
 		s2s_read_limits(s, features);
 		out_in(o, "EXTERNAL");
@@ -362,9 +386,10 @@ features_safe(struct s2s_out *o, const struct elem *features)
 	if (!o->has_bidi && elem_child(features, EL_BIDI_FEATURE) != NULL &&
 	    !o->user->is_probe)
 		send_bidi(o);
-	out_step(o, is_certain ? "it offers EXTERNAL: it takes our certificate"
-			       : "it does not offer EXTERNAL: it does not "
-				 "take our certificate, or it wants none");
+	out_step(o,
+	    is_certain ? "login: EXTERNAL is offered: it takes our certificate"
+		       : "login: EXTERNAL is not offered: it does not take our "
+			 "certificate, or wants none; by dialback");
 	if (is_certain && !o->has_tried)
 		send_external(o);
 	else
@@ -565,6 +590,12 @@ static const struct s2s_ops out_ops = {
 /* Life --------------------------------------------------------------------- */
 
 static void
+on_dial_step(void *ctx, const char *text)
+{
+	out_step((struct s2s_out *)ctx, "%s", text);
+}
+
+static void
 on_dialled(void *ctx, struct conn *c, bool is_direct, int err)
 {
 	struct s2s_out *o = (struct s2s_out *)ctx;
@@ -609,7 +640,7 @@ static void
 out_begin(struct s2s_out *o)
 {
 	timer_start(&o->deadline, conf_now()->s2s.timeout_ms, on_deadline);
-	o->dial = dial_start(o->s.remote, on_dialled, o);
+	o->dial = dial_start(o->s.remote, on_dialled, o, on_dial_step);
 }
 
 struct s2s_out *
@@ -648,6 +679,19 @@ outs_up(void)
 		n += o->s.is_up && !o->s.is_closing;
 	}
 	return n;
+}
+
+void
+s2s_list_out(s2s_row_fn *row, void *ctx)
+{
+	struct s2s_out *o;
+
+	if (outs.next == NULL)
+		return;
+	LIST_EACH(o, &outs, struct s2s_out, s.node)
+	{
+		s2s_stream_row(&o->s, row, ctx);
+	}
 }
 
 void

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: MIT
-"""A name server of a test's own, on loopback: SRV and A records, and "no such
+"""A name server of a test's own, on loopback: SRV, A and AAAA records, and "no such
 name" for all else."""
 
 import asyncio
 import ipaddress
 import struct
 
-A, SRV = 1, 33
+A, AAAA, SRV = 1, 28, 33
 
 
 def pack_name(name):
@@ -41,6 +41,10 @@ class NameServer(asyncio.DatagramProtocol):
     def add_a(self, name, ip):
         self.records.setdefault((name, A), []).append(
             ipaddress.IPv4Address(ip).packed)
+
+    def add_aaaa(self, name, ip):
+        self.records.setdefault((name, AAAA), []).append(
+            ipaddress.IPv6Address(ip).packed)
 
     def add_srv(self, name, port, target, priority=0, weight=0):
         self.records.setdefault((name, SRV), []).append(

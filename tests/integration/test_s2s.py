@@ -4,6 +4,8 @@ of them. Names are told by a name server of the test's own."""
 
 import hashlib
 import hmac
+import socket
+import time
 
 import pytest
 
@@ -405,3 +407,64 @@ async def test_rates(federation):
     else:
         raise AssertionError("no stream was refused")
     await a.log_line("too many streams from this address")
+
+
+class BlackHole:
+    """An address that answers nothing: its queue is full for ever."""
+
+    def __init__(self, host, port):
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        self.listener = socket.socket(family)
+        self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self.listener.bind((host, port))
+        self.listener.listen(0)
+        self.fill = []
+        for _ in range(4):
+            one = socket.socket(family)
+            one.setblocking(False)
+            one.connect_ex((host, port))
+            self.fill.append(one)
+
+    def close(self):
+        for one in self.fill + [self.listener]:
+            one.close()
+
+
+@pytest.mark.parametrize("how", ["address", "target"])
+async def test_happy_eyeballs(federation, how):
+    """One address answers nothing: another one is tried beside it."""
+    _, b = await federation.start()
+    names = federation.names
+    port = b.port["s2s"]
+    hole = BlackHole("127.0.0.2", port)
+    if how == "address":
+        name = "xmpp.b.test"
+        row = names.records[name, 1]
+        row.insert(0, bytes([127, 0, 0, 2]))
+    else:
+        names.records["_xmpp-server._tcp.b.test", 33] = []
+        for target, weight in (("dead.b.test", 65000), ("xmpp.b.test", 1)):
+            names.add_srv("_xmpp-server._tcp.b.test", port, target, 5, weight)
+        names.add_a("dead.b.test", "127.0.0.2")
+    juliet, romeo = await federation.users()
+    start = time.monotonic()
+    await say(juliet, romeo, "ay me")
+    # Less than the time-out of one address.
+    assert time.monotonic() - start < 7
+    hole.close()
+
+
+async def test_next_priority_and_family(federation):
+    """IPv6 refuses, and so does the whole first priority."""
+    _, b = await federation.start()
+    names = federation.names
+    port = b.port["s2s"]
+    names.records["_xmpp-server._tcp.b.test", 33] = []
+    names.add_srv("_xmpp-server._tcp.b.test", port, "six.b.test", 1)
+    names.add_srv("_xmpp-server._tcp.b.test", port, "gone.b.test", 2)
+    names.add_srv("_xmpp-server._tcp.b.test", port, "both.b.test", 3)
+    names.add_aaaa("six.b.test", "::1")
+    names.add_aaaa("both.b.test", "::1")
+    names.add_a("both.b.test", "127.0.0.1")
+    juliet, romeo = await federation.users()
+    await both_ways(juliet, romeo)

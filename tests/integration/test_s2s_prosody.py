@@ -2,6 +2,7 @@
 """Streams both ways with Prosody, by certificate and by dialback."""
 
 import asyncio
+import json
 import os
 import shutil
 import subprocess
@@ -29,7 +30,7 @@ log = {{ {{ levels = {{ min = "info" }}, to = "file",
 interfaces = {{ "127.0.0.1" }}
 c2s_ports = {{ }}
 s2s_ports = {{ {port} }}
-modules_enabled = {{ "saslauth", "tls", "dialback", "disco", "ping" }}
+modules_enabled = {{ "saslauth", "tls", "dialback", "disco", "ping"{more} }}
 modules_disabled = {{ "c2s", "posix" }}
 unbound = {{ resolvconf = false, hoststxt = false,
             forward = {{ "{resolver}" }},
@@ -47,12 +48,12 @@ class Prosody:
         self.port = ports.take()
         self.process = None
 
-    async def start(self, **settings):
+    async def start(self, more="", **settings):
         os.mkdir(os.path.join(self.folder, "data"))
         path = os.path.join(self.folder, "prosody.cfg.lua")
         with open(path, "w", encoding="ascii") as file:
             file.write(CONFIG.format(folder=self.folder, port=self.port,
-                                     **settings))
+                                     more=more, **settings))
         self.process = subprocess.Popen(
             ["prosody", "-F", "--config", path], stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -81,41 +82,139 @@ def prosody(tmp_path):
     made.end()
 
 
+class Pair:
+    """A rookeryd of rook.xmpp and a prosody of pros.xmpp."""
+
+    def __init__(self, make_server, authority, prosody, folder):
+        self.make_server = make_server
+        self.authority = authority
+        self.prosody = prosody
+        self.folder = folder
+        self.names = self.server = None
+
+    async def start(self, how="EXTERNAL", more="", names=None):
+        ours = self.authority
+        if how == "dialback":
+            (self.folder / "other").mkdir()
+            ours = Authority(str(self.folder / "other"))
+        self.names = await NameServer().start()
+        pem = self.authority.issue(str(self.folder / "p.pem"),
+                                   *(names or ["pros.xmpp"]))
+        await self.prosody.start(
+            resolver=self.names.address.replace(":", "@"), pem=pem,
+            ca=self.authority.pem, more=more,
+            secure="true" if how == "EXTERNAL" else "false")
+        self.server = self.make_server({
+            "hosts": ["rook.xmpp"],
+            "admins": [],
+            "dns": {"servers": [self.names.address]},
+            "s2s": {"ca_file": ours.pem,
+                    "require": "dialback" if how == "dialback"
+                    else "certificate"},
+            "listen": [
+                {"type": "c2s", "ip": "127.0.0.1", "port": "c2s",
+                 "starttls": "optional"},
+                {"type": "s2s", "ip": "127.0.0.1", "port": "s2s"},
+            ],
+        }, hosts=("rook.xmpp",), authority=ours)
+        await self.server.start()
+        for domain, port in (("rook.xmpp", self.server.port["s2s"]),
+                             ("pros.xmpp", self.prosody.port)):
+            self.names.add_srv(f"_xmpp-server._tcp.{domain}", port,
+                               f"s.{domain}")
+            self.names.add_a(f"s.{domain}", "127.0.0.1")
+        return self.server
+
+    def end(self):
+        if self.names:
+            self.names.close()
+
+
+@pytest.fixture
+def pair(make_server, authority, prosody, tmp_path):
+    made = Pair(make_server, authority, prosody, tmp_path)
+    yield made
+    made.end()
+
+
+async def disco(client, to):
+    return await client.ask(
+        "<query xmlns='http://jabber.org/protocol/disco#info'/>", to=to)
+
+
 @pytest.mark.parametrize("how", ["EXTERNAL", "dialback"])
-async def test_both_ways(make_server, authority, prosody, tmp_path, how):
-    ours = authority
-    if how == "dialback":
-        (tmp_path / "other").mkdir()
-        ours = Authority(str(tmp_path / "other"))
-    names = await NameServer().start()
-    pem = authority.issue(str(tmp_path / "p.pem"), "pros.xmpp")
-    await prosody.start(
-        resolver=names.address.replace(":", "@"), pem=pem, ca=authority.pem,
-        secure="true" if how == "EXTERNAL" else "false")
-    server = make_server({
-        "hosts": ["rook.xmpp"],
-        "admins": [],
-        "dns": {"servers": [names.address]},
-        "s2s": {"ca_file": ours.pem,
-                "require": "dialback" if how == "dialback" else "certificate"},
-        "listen": [
-            {"type": "c2s", "ip": "127.0.0.1", "port": "c2s",
-             "starttls": "optional"},
-            {"type": "s2s", "ip": "127.0.0.1", "port": "s2s"},
-        ],
-    }, hosts=("rook.xmpp",), authority=ours)
-    await server.start()
-    for domain, port in (("rook.xmpp", server.port["s2s"]),
-                         ("pros.xmpp", prosody.port)):
-        names.add_srv(f"_xmpp-server._tcp.{domain}", port, f"s.{domain}")
-        names.add_a(f"s.{domain}", "127.0.0.1")
-    try:
-        juliet = await server.client("juliet", host="rook.xmpp")
+async def test_both_ways(pair, how):
+    server = await pair.start(how)
+    juliet = await server.client("juliet", host="rook.xmpp")
+    await juliet.ping("pros.xmpp")
+    await server.log_line(rf"outgoing stream is up \({how}")
+    await server.log_line(rf"incoming stream for pros.xmpp is up \({how}")
+    await disco(juliet, "pros.xmpp")
+
+
+async def outgoing(server):
+    return json.loads(await server.ctl_ok("--format", "json",
+                                          "list_outgoing_s2s"))
+
+
+@pytest.mark.parametrize("how", ["EXTERNAL", "dialback"])
+async def test_smacks_and_bidi(pair, how):
+    """Under its mod_smacks, and with its answers on our stream."""
+    server = await pair.start(how, more=', "smacks", "s2s_bidi"')
+    juliet = await server.client("juliet", host="rook.xmpp")
+    await juliet.ping("pros.xmpp")
+    for _ in range(50):
         await juliet.ping("pros.xmpp")
-        await server.log_line(rf"outgoing stream is up \({how}")
-        await server.log_line(rf"incoming stream for pros.xmpp is up \({how}")
-        await juliet.ask(
-            "<query xmlns='http://jabber.org/protocol/disco#info'/>",
-            to="pros.xmpp")
-    finally:
-        names.close()
+    rows = await outgoing(server)
+    assert [r["remote"] for r in rows] == ["pros.xmpp"]
+    # For dialback it calls us, too; and offers no SM, having no features then.
+    if how == "dialback":
+        return
+    assert (await server.ctl_ok("incoming_s2s_number")).strip() == "0"
+    # All of it is acknowledged, in the end.
+    for _ in range(PATIENCE * 10):
+        if (await outgoing(server))[0]["unacked"] == 0:
+            return
+        await asyncio.sleep(0.1)
+    raise AssertionError("not acknowledged")
+
+
+async def test_prosody_opens(pair):
+    """The stream that it opened carries what we have for it."""
+    server = await pair.start(more=', "smacks", "s2s_bidi"')
+    juliet = await server.client("juliet", host="rook.xmpp")
+    await juliet.ping("pros.xmpp")
+    # Its stream is used, too, when ours is gone.
+    await server.ctl_ok("stop_s2s_connections")
+    await server.log_line("outgoing stream ended")
+    await juliet.ping("pros.xmpp")
+
+
+async def test_check(pair):
+    server = await pair.start()
+    text = await server.ctl_ok("check_s2s", "pros.xmpp")
+    for part in ("SRV s.pros.xmpp port", "TCP to 127.0.0.1", "connected",
+                 "TLS: TLSv1", "certificate: for pros.xmpp", "days left",
+                 "vouches for the domain", "EXTERNAL is offered",
+                 "logged in by EXTERNAL"):
+        assert part in text, (part, text)
+    assert text.strip().splitlines()[-1].startswith("OK: ")
+    assert (await server.ctl_ok("outgoing_s2s_number")).strip() == "0"
+
+
+async def test_check_wrong(pair):
+    """A certificate of another name; nobody there; no such domain."""
+    server = await pair.start(names=["other.xmpp"])
+    pair.names.add_srv("_xmpp-server._tcp.dead.xmpp", 1, "s.pros.xmpp")
+    pair.names.add_srv("_xmpp-server._tcp.none.xmpp", 0, ".")
+    for domain, parts in (
+            ("pros.xmpp", ("certificate: for other.xmpp", "other names")),
+            ("dead.xmpp", ("TCP to 127.0.0.1 port 1: ", "cannot connect")),
+            ("none.xmpp", ("has no server", "knows no server")),
+            ("nowhere.xmpp", ("no SRV record", "knows no server"))):
+        text = await server.ctl_ok("check_s2s", domain)
+        for part in parts:
+            assert part in text, (part, text)
+        assert text.strip().splitlines()[-1].startswith("FAILED: "), text
+    code, out, err = server.ctl("check_s2s", "rook.xmpp")
+    assert code != 0, (out, err)
