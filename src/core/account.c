@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "base/map.h"
 #include "core/account_impl.h"
+#include "core/client.h"
 #include "core/hooks.h"
 #include "core/host.h"
 #include "core/roster_impl.h"
@@ -80,6 +81,7 @@ account_free(struct account *acct)
 		hook_account(HOOK_ACCOUNT_UNLOAD, acct);
 	slots_free_account(acct);
 	spool_account_unload(acct);
+	clients_free(acct);
 	roster_free(&acct->roster);
 	str_free(&acct->last_status);
 	xfree(acct);

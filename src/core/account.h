@@ -40,15 +40,18 @@ struct lane {
 	enum verdict (*next)(struct account *acct, struct stanza *st);
 };
 
+struct clients;
+
 struct account {
 	struct jid jid; /* bare; the text is the account's own */
 	struct host *host;
 	enum account_state state;
-	struct list sessions;  /* of struct session, bound or detached */
-	struct roster *roster; /* loaded with the account */
-	struct spool *spool;   /* what is kept for it; of spool.c */
-	void **slots;	       /* modules' state: see slots.c */
-	unsigned pins;	       /* keeps it in memory */
+	struct list sessions;	 /* of struct session, bound or detached */
+	struct roster *roster;	 /* loaded with the account */
+	struct spool *spool;	 /* what is kept for it; of spool.c */
+	struct clients *clients; /* when loaded; see client.h */
+	void **slots;		 /* modules' state: see slots.c */
+	unsigned pins;		 /* keeps it in memory */
 	bool is_banned;
 	bool is_deleted; /* waits for its pins to go */
 

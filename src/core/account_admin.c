@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "core/account_impl.h"
 #include "core/auth.h"
+#include "core/client.h"
 #include "core/conf.h"
 #include "core/hooks.h"
 #include "core/host.h"
@@ -174,22 +175,48 @@ account_register(const struct jid *bare, struct str password,
 /* Passwords --------------------------------------------------------------- */
 
 static void
+on_changed(void *ctx, int err)
+{
+	struct op *op = ctx;
+	struct account *acct = op->acct;
+
+	op_end(op, err);
+	account_unpin(acct);
+}
+
+static void
 on_keys_for_change(void *arg)
 {
 	struct op *op = arg;
 	struct store_write *w = store_write_new(op->jid.full);
 
 	account_update(w, &op->row);
-	store_commit(&w, op_end, op);
+	clients_drop_tokens(op->acct, w);
+	store_commit(&w, on_changed, op);
+}
+
+/* Tokens that the old password brought go with it. */
+static void
+on_clients_for_change(void *ctx, int err)
+{
+	if (err < 0)
+		on_changed(ctx, err);
+	else
+		loop_work(on_work, on_keys_for_change, ctx);
 }
 
 static void
 on_found_for_change(void *ctx, int err, struct account *acct)
 {
-	if (acct == NULL)
-		op_end(ctx, err < 0 ? err : ERR_ABSENT);
-	else
-		loop_work(on_work, on_keys_for_change, ctx);
+	struct op *op = ctx;
+
+	if (acct == NULL) {
+		op_end(op, err < 0 ? err : ERR_ABSENT);
+		return;
+	}
+	op->acct = acct;
+	account_pin(acct);
+	clients_load(acct, on_clients_for_change, op);
 }
 
 static void

@@ -55,6 +55,8 @@ struct auth_conf {
 	struct str_list mechanisms;
 	bool allow_plain_without_tls;
 	uint64_t scram_iterations;
+	uint64_t token_lifetime_ms;   /* 0: no tokens */
+	uint64_t client_retention_ms; /* 0: none are remembered */
 };
 
 enum s2s_require { S2S_CERTIFICATE, S2S_DIALBACK };

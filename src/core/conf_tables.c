@@ -128,6 +128,15 @@ const struct option conf_auth_options[] = {
 	OPT_UINT("scram_iterations", struct auth_conf, scram_iterations,
 	    "10000", 4096, 1000000,
 	    "rounds of hashing for the keys of new passwords"),
+	OPT_SPAN("token_lifetime", struct auth_conf, token_lifetime_ms, "30d",
+	    0, DAYS(3650),
+	    "how long a client that stays away may log in by the token "
+	    "(XEP-0484) that its last login brought; 0: no tokens"),
+	OPT_SPAN("client_retention", struct auth_conf, client_retention_ms,
+	    "60d", 0, DAYS(3650),
+	    "how long clients that stay away are remembered, for the list "
+	    "of who has access to an account (XEP-0494), and after their "
+	    "tokens have expired; 0: no new ones are, and get no tokens"),
 	OPTIONS_END,
 };
 

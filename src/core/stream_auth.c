@@ -151,11 +151,9 @@ is_of_another(const struct stream *s, const struct sasl_result *r)
 	       !str_eq(s->nego->from, r->user.bare);
 }
 
-static void
-on_step(void *ctx, const struct sasl_result *r)
+void
+stream_auth_step(struct stream *s, const struct sasl_result *r)
 {
-	struct stream *s = (struct stream *)ctx;
-
 	switch (r->what) {
 	case SASL_DONE:
 		if (is_of_another(s, r))
@@ -177,6 +175,12 @@ on_step(void *ctx, const struct sasl_result *r)
 	}
 }
 
+static void
+on_step(void *ctx, const struct sasl_result *r)
+{
+	stream_auth_step((struct stream *)ctx, r);
+}
+
 /* "=" is a message of no bytes, and no text is no message (section 6.4.2). */
 static bool
 decode(struct elem *e, struct str *message_r)
@@ -190,6 +194,17 @@ decode(struct elem *e, struct str *message_r)
 	else
 		return str_unbase64(elem_arena(e), text, message_r);
 	return true;
+}
+
+void
+stream_auth_named(struct stream *s, struct str mechanism)
+{
+	struct nego *n = s->nego;
+	size_t len = MIN(mechanism.n, MECHANISM_MAX - 1);
+
+	/* It is one of ours, so it is short. */
+	memcpy(n->mechanism, mechanism.p, len);
+	n->mechanism[len] = '\0';
 }
 
 bool
@@ -215,9 +230,7 @@ stream_auth_begin(struct stream *s, struct str mechanism)
 		stream_auth_fail(s, why, NULL, STR_NONE);
 		return false;
 	}
-	/* It is one of ours, so it is short. */
-	memcpy(n->mechanism, mechanism.p, MIN(mechanism.n, MECHANISM_MAX - 1));
-	n->mechanism[MIN(mechanism.n, MECHANISM_MAX - 1)] = '\0';
+	stream_auth_named(s, mechanism);
 	return true;
 }
 

@@ -199,13 +199,10 @@ resume(struct stream *s, const struct elem *e)
 }
 
 void
-login_go_on(struct stream *s)
+login_inline(struct stream *s)
 {
-	struct login *l = s->nego->login;
-	struct elem *e = elem_child(l->request, EL_SM_RESUME);
+	struct elem *e = elem_child(s->nego->login->request, EL_SM_RESUME);
 
-	l->account = s->nego->account;
-	account_pin(l->account);
 	if (e != NULL)
 		resume(s, e);
 	else

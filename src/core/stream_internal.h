@@ -21,6 +21,9 @@ struct login {
 	struct elem *bound;	 /* in it, while a resource is bound */
 	struct account *account; /* pinned, once it is loaded */
 	struct str data;	 /* with success, or none */
+	struct elem *token;	 /* a new one (XEP-0484), or NULL */
+	bool by_token;		 /* it is a token that was shown */
+	bool is_last;		 /* and is no longer good */
 	unsigned holds;		 /* of modules that prepare something */
 	bool is_dead;		 /* the stream is gone meanwhile */
 };
@@ -116,6 +119,10 @@ void stream_on_abort(struct stream *s);
 /* Answers a failed exchange, in time; `user` or STR_NONE is for the log. */
 void stream_auth_fail(
     struct stream *s, enum qname condition, const char *text, struct str user);
+/* What came of a step of the exchange. */
+void stream_auth_step(struct stream *s, const struct sasl_result *r);
+/* What it is called in logs, if that is short. */
+void stream_auth_named(struct stream *s, struct str mechanism);
 /* Begins the exchange of a mechanism; false if it has failed. */
 bool stream_auth_begin(struct stream *s, struct str mechanism);
 
@@ -133,9 +140,24 @@ void login_offer(const struct stream *s, struct elem *features);
 /* Tells of success; what comes behind is no longer part of the login. */
 void login_succeed(struct stream *s, struct str authzid);
 
+/* The id of its user agent, or none; it is the client's secret. */
+struct str login_agent(const struct login *l);
+/* The name for others of an account's client. */
+struct str login_client(const struct stream *s, struct arena *a,
+    struct str bare, struct str agent_id);
+
+/* stream_token.c: XEP-0484. */
+
+void login_offer_tokens(const struct stream *s, struct elem *inlines);
+void login_by_token(struct stream *s, struct str message);
+/* Notes the client, makes the token that it is to have, and goes on. */
+void login_tokens(struct stream *s);
+
 /* stream_bind2.c: resuming and binding as a part of it. */
 
 void login_offer_inline(const struct stream *s, struct elem *inlines);
+/* All that was asked for beside. */
+void login_inline(struct stream *s);
 void login_bind(struct stream *s);
 /* From stream management: how the resumption that was asked for ended. */
 void login_resumed(struct stream *s, const struct session *session, uint32_t h);

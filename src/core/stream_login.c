@@ -32,7 +32,9 @@ login_offer(const struct stream *s, struct elem *features)
 	e = elem_add(features, EL_SASL2);
 	for (size_t i = 0; i < count; i++)
 		elem_add_text(e, EL_SASL2_MECHANISM, names[i]);
-	login_offer_inline(s, elem_add(e, EL_SASL2_INLINE));
+	e = elem_add(e, EL_SASL2_INLINE);
+	login_offer_inline(s, e);
+	login_offer_tokens(s, e);
 }
 
 /* ---- its life ---------------------------------------------------------- */
@@ -133,21 +135,22 @@ decode(const struct elem *e, struct str *message_r)
  * What names the client in listings: the same each time, and no way leads
  * from it to the id in <user-agent/>, which is the client's secret.
  */
-static struct str
-client_of(const struct stream *s, struct arena *a, struct str agent_id)
+struct str
+login_client(const struct stream *s, struct arena *a, struct str bare,
+    struct str agent_id)
 {
 	const struct host *h = s->host;
 	unsigned char mac[SCRAM_DIGEST_MAX];
-	struct str text = str_printf(a, "client " STR_FMT " " STR_FMT,
-	    STR_ARG(s->nego->user.bare), STR_ARG(agent_id));
+	struct str text = str_printf(
+	    a, "client " STR_FMT " " STR_FMT, STR_ARG(bare), STR_ARG(agent_id));
 
 	scram_hmac(scram_hash_find(STR("SCRAM-SHA-256")),
 	    str_mem(h->secret, sizeof(h->secret)), text, mac);
 	return str_hex(a, str_mem(mac, CLIENT_ID_BYTES));
 }
 
-static struct str
-agent_id(const struct login *l)
+struct str
+login_agent(const struct login *l)
 {
 	return elem_attr(elem_child(l->request, EL_SASL2_USER_AGENT), AT_ID);
 }
@@ -155,7 +158,7 @@ agent_id(const struct login *l)
 static bool
 is_agent_sane(const struct login *l)
 {
-	struct str id = agent_id(l);
+	struct str id = login_agent(l);
 
 	return str_is_none(id) || (id.n > 0 && id.n <= AGENT_ID_MAX);
 }
@@ -186,14 +189,14 @@ stream_on_authenticate(struct stream *s, struct elem *e)
 		    "no such id has a user agent", STR_NONE);
 		return;
 	}
-	if (!stream_auth_begin(s, elem_attr(e, AT_MECHANISM)))
-		return;
 	if (initial != NULL && !decode(initial, &message)) {
 		stream_auth_fail(s, EL_SASL_INCORRECT_ENCODING, NULL, STR_NONE);
-		return;
+	} else if (elem_child(e, EL_FAST) != NULL) {
+		login_by_token(s, message);
+	} else if (stream_auth_begin(s, elem_attr(e, AT_MECHANISM))) {
+		stream_wait(s);
+		sasl_step(n->sasl, message, true);
 	}
-	stream_wait(s);
-	sasl_step(n->sasl, message, true);
 }
 
 static void
@@ -229,12 +232,22 @@ login_authenticated(struct stream *s, const struct sasl_result *r)
 	struct nego *n = s->nego;
 	struct login *l = n->login;
 	struct arena *a = elem_arena(l->request);
-	struct str id = agent_id(l);
+	struct str id = login_agent(l);
 
 	if (!str_is_none(r->data))
 		l->data = str_dup(a, r->data);
 	if (!str_is_none(id))
-		n->client = str_heap(client_of(s, a, id));
+		n->client = str_heap(login_client(s, a, n->user.bare, id));
+}
+
+void
+login_go_on(struct stream *s)
+{
+	struct login *l = s->nego->login;
+
+	l->account = s->nego->account;
+	account_pin(l->account);
+	login_tokens(s);
 }
 
 void
@@ -250,6 +263,8 @@ login_succeed(struct stream *s, struct str authzid)
 		elem_set_text(e, str_base64(elem_arena(e), l->data));
 		elem_prepend(l->success, e);
 	}
+	if (l->token != NULL)
+		elem_append(l->success, l->token);
 	stream_send_elem(s, l->success);
 	s->is_authenticated = true;
 	login_free(&s->nego->login);
