@@ -66,6 +66,15 @@ bool client_has_token(const struct client *c);
 /* The password has changed: no token is good any more. */
 void clients_drop_tokens(struct account *acct, struct store_write *w);
 
+/*
+ * For lists of who has access (client_iq.c): has it any, the name of a session
+ * whose client is not known, and the end of all sessions of a client.
+ */
+struct session;
+bool client_has_access(const struct account *acct, const struct client *c);
+struct str client_session_id(const struct session *s, struct arena *a);
+void client_close_sessions(struct account *acct, struct str id);
+
 /* A new token, in `a`, good once it is saved. */
 struct str token_make(struct account *acct, struct client *c,
     struct str mechanism, struct arena *a);

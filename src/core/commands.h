@@ -114,6 +114,7 @@ void commands_manual(FILE *out);
 
 extern const struct command commands_accounts[];
 extern const struct command commands_bans[];
+extern const struct command commands_clients[];
 extern const struct command commands_components[];
 extern const struct command commands_kindly[];
 extern const struct command commands_logs[];

@@ -67,6 +67,7 @@ struct builtin {
 };
 extern const struct builtin builtins[];	    /* ended by a NULL name */
 extern const struct module roster_module;   /* roster.c */
+extern const struct module clients_module;  /* client_iq.c */
 extern const struct module commands_module; /* commands*.c */
 
 /*

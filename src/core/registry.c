@@ -26,6 +26,7 @@ static const struct builtin *linked;
 static char *dir;
 
 const struct builtin builtins[] = {
+	{ "clients", &clients_module },
 	{ "commands", &commands_module },
 	{ "roster", &roster_module },
 	{ NULL, NULL },
