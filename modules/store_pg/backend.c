@@ -78,6 +78,9 @@ static void
 desk_push(struct desk *desk, enum pg_lane lane, struct job *job)
 {
 	job->due = clock_mono() + pg_patience_ms;
+	/* Nobody waits for an answer to a write as one does to a read. */
+	if (lane == LANE_WRITE)
+		job->due += pg_patience_ms * 3;
 	if (lane == LANE_WRITE)
 		desk->entered++;
 	list_add(&desk->link[lane].queue, &job->node);

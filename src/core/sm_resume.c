@@ -13,8 +13,12 @@
 #include "xml/parser.h"
 #include "xml/writer.h"
 
-/* A resumption waits so long for what came before to be durable. */
-#define RESUME_WAIT_MS 5000
+/*
+ * A resumption waits so long for what came before to be durable. It is longer
+ * than a store takes to give up: what is not settled when the client is told
+ * of its count is sent, and done, once more.
+ */
+#define RESUME_WAIT_MS 150000
 /* What is sent again so much later says when it came. */
 #define STAMP_MS 5000
 

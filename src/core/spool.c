@@ -23,6 +23,7 @@ struct waiter {
 	account_done_fn *done;
 	void *ctx;
 	bool is_put;
+	bool is_archived; /* it is in the archive, or its sender is told */
 };
 
 /* One write, until it is committed. */
@@ -224,9 +225,10 @@ waiter_end(struct spool *sp, struct waiter *w, int err)
 	if (w->parcel != NULL && w->parcel->is_stored) {
 		w->parcel->is_durable = err == 0;
 		w->parcel->is_stored = err == 0;
+		w->parcel->has_place = err < 0;
 	}
 	/* Whoever is told of an error answers it; then all is settled. */
-	if (err < 0 && w->done == NULL)
+	if (err < 0 && w->done == NULL && !w->is_archived)
 		receipt_fail(&w->receipt);
 	else
 		receipt_done(&w->receipt);
@@ -373,14 +375,18 @@ spool_keep(struct account *acct, struct parcel *p, struct stanza *st,
 	if (!p->is_stored) {
 		if ((err = spool_check(acct)) < 0)
 			return err;
-		if (parcel_is_listed(p))
-			map_del(&sp->parcels, str_c(p->key));
-		uuid7(p->key);
-		map_set(&sp->parcels, str_c(p->key), p);
+		/* One that the store refused keeps its place in the order. */
+		if (!p->has_place || !parcel_is_listed(p)) {
+			if (parcel_is_listed(p))
+				map_del(&sp->parcels, str_c(p->key));
+			uuid7(p->key);
+			map_set(&sp->parcels, str_c(p->key), p);
+		}
 	}
 	/* On its way already: the same again, to hear when it is there. */
 	w = batch_put(sp, str_c(p->key), st);
 	w->is_put = !p->is_stored;
+	w->is_archived = st->is_archived;
 	w->parcel = parcel_ref(p);
 	w->receipt = *r;
 	*r = NULL;

@@ -29,6 +29,7 @@ struct parcel {
 	uint32_t had_by[PARCEL_HAD_MAX];
 	bool is_stored; /* it is in the spool, or on its way there */
 	bool is_durable;
+	bool has_place; /* its key is older than what came behind it */
 	int64_t received;
 	char key[UUID_LEN + 1]; /* in the spool */
 };

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: MIT
+"""Faults under load, and the count of what they have done."""
