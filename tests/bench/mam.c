@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Archives: each user asks for its last page, and when it has come, again.
+ * Archives: each user asks for its last page (or the first), and when it has come, again.
  * What is in the archives is of earlier runs of chat.
  */
 #include "load.h"
@@ -16,8 +16,8 @@ mam_ask(struct user *u)
 	user_sendf(u,
 	    "<iq type='set' id='%s'><query xmlns='urn:xmpp:mam:2' "
 	    "queryid='f'><set xmlns='http://jabber.org/protocol/rsm'>"
-	    "<max>%d</max><before/></set></query></iq>",
-	    id, opt.page);
+	    "<max>%d</max>%s</set></query></iq>",
+	    id, opt.page, opt.oldest ? "" : "<before/>");
 	traffic.sent++;
 	traffic.expected++;
 }

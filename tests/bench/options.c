@@ -76,6 +76,7 @@ static const struct row {
 	{ "occupants", 0, WHOLE, &opt.occupants, "K: of each room" },
 	{ "joins", 0, WHOLE, &opt.joins, "J: at a time" },
 	{ "page", 0, WHOLE, &opt.page, "N: messages of an archive" },
+	{ "oldest", 0, FLAG, &opt.oldest, "the first page, not the last" },
 	{ "patience", 0, REAL, &opt.patience, "S: then give up" },
 	{ "name", 0, TEXT, &opt.server, "NAME: label of the figures" },
 	{ "version", 0, TEXT, &opt.version, "VERSION" },

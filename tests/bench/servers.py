@@ -15,10 +15,15 @@ import signal
 import socket
 import sqlite3
 import subprocess
+import sys
 import tempfile
 import time
 
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)),
+                                os.pardir))
+
 ACCOUNTS = 18000
+MILLION = 1000000
 PASSWORD = b"pass"
 HASHES = {"SCRAM-SHA-1": "sha1", "SCRAM-SHA-256": "sha256",
           "SCRAM-SHA-512": "sha512"}
@@ -108,6 +113,10 @@ class Server:
         """Where in its folder the accounts are."""
         raise NotImplementedError
 
+    def fill_archive(self, place):
+        """A million messages in the archive of u0."""
+        raise Trouble(f"{self.name} has no archive of a million messages")
+
     # The same for all.
 
     def start(self, with_accounts=True, with_archive=False, preexec=None):
@@ -116,6 +125,8 @@ class Server:
                                        dir=self.scratch)
         if with_accounts:
             shutil.copytree(self.accounts(), self.accounts_place())
+        if with_archive == "deep":
+            self.fill_archive(self.accounts_place())
         self.port = port_take()
         argv, env = self.command()
         with open(os.path.join(self.folder, "out"), "wb") as out:
@@ -251,6 +262,31 @@ class Rookery(Server):
         helper.process = None
         shutil.rmtree(helper.folder, ignore_errors=True)
 
+    def fill_archive(self, place):
+        db = sqlite3.connect(os.path.join(place, "rookery.db"))
+        db.execute("INSERT INTO archive_owner VALUES(1, 'u0@localhost',"
+                   " 'localhost')")
+        db.executemany(
+            "INSERT INTO archive(seq, owner, id, ts, with_bare,"
+            " is_outgoing, xml) VALUES(?, 1, ?, ?, ?, 0, ?)",
+            (self.deep_row(i) for i in range(MILLION)))
+        for table, column in (("id", ""), ("with", "with_bare, ")):
+            db.execute(f"INSERT INTO archive_by_{table} SELECT owner,"
+                       f" {column}id, seq FROM archive ORDER BY seq")
+        db.execute(f"UPDATE archive_index SET high = {MILLION},"
+                   f" entered = {MILLION}")
+        db.commit()
+        db.close()
+
+    @staticmethod
+    def deep_row(i):
+        when = 1500000000000 + i * 60000
+        friend = f"u{i % 100 + 1}@localhost"
+        return (i + 1, when.to_bytes(6, "big") + b"\x70\0\x80" + bytes(7),
+                when, friend,
+                f"<message type='chat' from='{friend}/r' to='u0@localhost'"
+                f" id='{i}'><body>{'x' * 100}</body></message>")
+
     @staticmethod
     def seed(path):
         salt = b"sixteen bytes..."
@@ -267,6 +303,37 @@ class Rookery(Server):
              for key in keys))
         db.commit()
         db.close()
+
+
+class RookeryPostgres(Rookery):
+    """The same with PostgreSQL beneath, whose own CPU is not counted."""
+
+    name = "rookeryd-pg"
+    postgres = None
+    schema = None
+
+    @classmethod
+    def database(cls):
+        from harness import postgres
+        cls.postgres = cls.postgres or postgres.Postgres.shared(fsync=True)
+        return cls.postgres
+
+    def command(self):
+        argv, env = super().command()
+        base = self.database()
+        self.schema = base.schema()
+        there = self.write("pg.yml", open(argv[-1], encoding="ascii").read() +
+                           "database: {driver: postgresql, dsn: \"" +
+                           base.dsn(self.schema) + "\"}\n")
+        subprocess.run([*argv, "--copy-store-to", there], check=True,
+                       capture_output=True)
+        return [self.daemon, "-c", there], env
+
+    def stop(self):
+        super().stop()
+        if self.schema is not None:
+            self.postgres.sql(f'DROP SCHEMA "{self.schema}" CASCADE')
+            self.schema = None
 
 
 PROSODY = """\
@@ -451,4 +518,7 @@ class Ejabberd(Server):
         return place
 
 
-ALL = {server.name: server for server in (Rookery, Prosody, Ejabberd)}
+ALL = {server.name: server
+       for server in (Rookery, Prosody, Ejabberd, RookeryPostgres)}
+# rookeryd-pg is for archives, when named.
+USUAL = [Rookery.name, Prosody.name, Ejabberd.name]

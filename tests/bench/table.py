@@ -39,6 +39,11 @@ FIGURES = [
     ("CPU per message, archive on, us", "chat-mam", "server_us", 1, 1, 30),
     ("pages of 50 a second", "mam", "per_s", 1, 0, 4000),
     ("CPU per page of 50, us", "mam", "server_us", 1, 1, 250),
+    ("CPU put off until later, s", "mam-rest", "seconds", 1, 1, None),
+    ("CPU per newest page of a million, us", "mam-newest", "server_us", 1, 1,
+     None),
+    ("CPU per oldest page of a million, us", "mam-oldest", "server_us", 1, 1,
+     None),
 ]
 MORE_IS_BETTER = {"per_s"}
 OURS = "rookeryd"

@@ -38,7 +38,7 @@ class Postgres:
 
     shared_one = None
 
-    def __init__(self):
+    def __init__(self, fsync=False):
         self.bin = programs()
         if self.bin is None:
             raise RuntimeError("there is no PostgreSQL here")
@@ -54,13 +54,13 @@ class Postgres:
         self.made = 0
         self.run("initdb", "-D", self.data, "-U", "rookery", "-A", "trust",
                  "-E", "UTF8", "--locale=C.UTF-8", "--no-sync")
-        self.start()
+        self.start(fsync)
 
     @classmethod
-    def shared(cls):
+    def shared(cls, **how):
         """One for all servers of this process."""
         if cls.shared_one is None:
-            cls.shared_one = cls()
+            cls.shared_one = cls(**how)
             atexit.register(cls.shared_one.destroy)
         return cls.shared_one
 
