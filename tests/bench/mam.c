@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Archives: each user asks for its last page (or the first), and when it has come, again.
+ * Archives: each user asks for its last page (or the first), and when it has
+ * come, again.
  * What is in the archives is of earlier runs of chat.
  */
 #include "load.h"

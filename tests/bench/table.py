@@ -74,7 +74,8 @@ def row_of(rows, names, figure):
     values = {s: median(rows, s, work, member, factor) for s in names}
     if all(value is None for value in values.values()):
         return None
-    others = [value for s, value in values.items() if s != OURS]
+    others = [value for s, value in values.items()
+              if not s.startswith(OURS)]
     cells = [name] + [text(values[s], digits) for s in names] + [
         ratio(values.get(OURS), others, member),
         "" if goal is None else f"{goal:g}"]
