@@ -240,6 +240,7 @@ tell_absent(struct room *r, const struct change *c)
 	if (c->reason.n > 0)
 		elem_add_text(
 		    item, EL_MUC_USER_REASON, str_dup(st->arena, c->reason));
+	subs_tell(r, SUB_AFFILIATIONS, st);
 	room_spread(r, st, true);
 }
 
@@ -264,6 +265,7 @@ aff_change(struct room *r, const struct change *c, struct store_write *w)
 	struct occupant *o;
 	bool is_there = false;
 
+	subs_prune(r, w);
 	mav_note(r, c->jid.full, c->aff);
 	save_changes(r, w);
 	if (w != NULL && a != NULL)

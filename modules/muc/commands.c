@@ -13,6 +13,10 @@
 	{ \
 		.name = "service", .type = "string", .old_name = "host" \
 	}
+#define NODES \
+	{ \
+		.name = "nodes", .type = "[node:string]" \
+	}
 #define DAYS_ARG \
 	{ \
 		.name = "days", .type = "integer" \
@@ -53,6 +57,8 @@ const struct command muc_commands[] = {
 	    ROOM),
 	ROOM_COMMAND(get_room_options, "Get the options of a room", "options",
 	    "[{name:string, value:string}]", 0, ROOM),
+	ROOM_COMMAND(get_subscribers, "List the subscribers of a room",
+	    "subscribers", "[jid:string]", 0, ROOM),
 	ROOM_COMMAND(send_direct_invitation,
 	    "Send a direct invitation to several destinations", "res",
 	    "rescode", 1, ROOM, ARG("password"), ARG("reason"),
@@ -60,7 +66,21 @@ const struct command muc_commands[] = {
 	ROOM_COMMAND(set_room_affiliation, "Change an affiliation in a room",
 	    "res", "rescode", 3, ROOM, ARG("user"), ARG("host"),
 	    ARG("affiliation")),
+	ROOM_COMMAND(subscribe_room, "Subscribe a user to a room (MUC/Sub)",
+	    "nodes", "[node:string]", 3, ARG("user"), ARG("host"), ARG("nick"),
+	    ROOM, NODES),
+	ROOM_COMMAND(subscribe_room_many,
+	    "Subscribe several users to a room (MUC/Sub)", "res", "rescode", 3,
+	    { .name = "users",
+		.type = "[{user:string, host:string, nick:string}]" },
+	    ROOM, NODES),
+	ROOM_COMMAND(unsubscribe_room, "End a user's subscription to a room",
+	    "res", "rescode", 3, ARG("user"), ARG("host"), ROOM),
 
+	MUC_COMMAND(get_user_subscriptions,
+	    "Get the rooms that a user has subscribed to", "rooms",
+	    "[{roomjid:string, usernick:string, nodes:[node:string]}]", 0,
+	    ARG("user"), ARG("host")),
 	MUC_COMMAND(get_user_rooms, "Get the rooms where a user is occupant",
 	    "rooms", "[room:string]", 0, ARG("user"), ARG("host")),
 	MUC_COMMAND(muc_online_rooms,
@@ -97,5 +117,8 @@ const struct command muc_commands[] = {
 	MUC_COMMAND(rooms_unused_destroy,
 	    "Destroy the rooms that are empty and silent for so many days",
 	    "rooms", "[room:string]", 0, SERVICE, DAYS_ARG),
+	MUC_COMMAND(rooms_unused_destroy_skip_notifications,
+	    "Destroy such rooms without telling subscribers", "rooms",
+	    "[room:string]", 0, SERVICE, DAYS_ARG),
 	COMMANDS_END,
 };

@@ -30,7 +30,7 @@ struct walk {
 	struct name *at;
 	struct host *host;
 	struct room *room;
-	bool destroys;
+	bool destroys, is_silent;
 	int64_t before;
 	uint64_t count;
 	regex_t regex;
@@ -332,12 +332,17 @@ on_gone(void *ctx, int err)
 static void
 take(struct walk *w, struct room *r)
 {
+	struct elem *e;
+
 	add_to_result(w, r->jid.full);
-	if (w->destroys)
-		room_destroy(
-		    r, elem_new(w->arena, EL_MUC_USER_DESTROY), on_gone, w);
-	else
+	if (!w->destroys) {
 		walk_next(w);
+		return;
+	}
+	e = elem_new(w->arena, EL_MUC_USER_DESTROY);
+	if (!w->is_silent)
+		subs_tell_end(r, e);
+	room_destroy(r, e, on_gone, w);
 }
 
 static void
@@ -399,7 +404,7 @@ visit_unused(struct walk *w, struct room *r)
 }
 
 static void
-unused(struct cmd *c, bool destroys)
+unused(struct cmd *c, bool destroys, bool is_silent)
 {
 	int64_t days = cmd_int(c, "days");
 	struct walk *w;
@@ -414,19 +419,26 @@ unused(struct cmd *c, bool destroys)
 	w->before = clock_real() - (int64_t)DAYS(days);
 	w->visit = visit_unused;
 	w->destroys = destroys;
+	w->is_silent = is_silent;
 	worker_gather(collect, on_collected, w);
 }
 
 void
 run_rooms_unused_list(struct cmd *c)
 {
-	unused(c, false);
+	unused(c, false, false);
 }
 
 void
 run_rooms_unused_destroy(struct cmd *c)
 {
-	unused(c, true);
+	unused(c, true, false);
+}
+
+void
+run_rooms_unused_destroy_skip_notifications(struct cmd *c)
+{
+	unused(c, true, true);
 }
 
 /* ---- rooms of a user --------------------------------------------------- */

@@ -187,8 +187,10 @@ static void
 on_destroy(struct cmd *c, struct room *r)
 {
 	struct arena *a = cmd_arena(c);
+	struct elem *e = elem_new(a, EL_MUC_USER_DESTROY);
 
-	room_destroy(r, elem_new(a, EL_MUC_USER_DESTROY), cmd_on_done, c);
+	subs_tell_end(r, e);
+	room_destroy(r, e, cmd_on_done, c);
 }
 
 void

@@ -24,6 +24,7 @@ struct row {
 
 static const char *const pm_names[] = { "anyone", "participants", "moderators",
 	"none", NULL };
+static const char *const notify_names[] = { "none", "mention", "always", NULL };
 static const char *const whois_names[] = { "moderators", "anyone", NULL };
 
 #define AT_FIELD(field) offsetof(struct config, field)
@@ -98,6 +99,12 @@ static const struct row rows[] = {
 	{ "{urn:rookery:muc}visitor_status", "allow_visitor_status",
 	    "Visitors' status texts are shown", BOOL,
 	    AT_FIELD(may_visitor_status), 0, NULL, false },
+	{ "muc#roomconfig_allow_subscription", "allow_subscription",
+	    "Anybody who may enter may subscribe instead (MUC/Sub)", BOOL,
+	    AT_FIELD(may_subscribe), 0, NULL, false },
+	{ "{urn:rookery:muc}notify", "notify",
+	    "What members are told of while they are not here", CHOICE,
+	    AT_FIELD(notify), 0, notify_names, false },
 	{ NULL, "was_open", NULL, BOOL, AT_FIELD(was_open), 0, NULL, false },
 	{ NULL, "avatar", NULL, TEXT, AT_FIELD(avatar), 40, NULL, false },
 };
@@ -127,6 +134,8 @@ config_init(struct config *c, const struct muc_options *o)
 	c->is_persistent = o->persistent;
 	c->is_public = o->public;
 	c->is_archived = o->archive;
+	c->may_subscribe = o->subscription;
+	c->notify = o->notify;
 	c->may_register = c->may_ask_voice = c->may_query = true;
 	c->may_visitor_nick = c->may_visitor_status = true;
 }
@@ -404,7 +413,6 @@ static const struct {
 	const char *name, *row, *yes, *no;
 } others[] = {
 	{ "anonymous", "whois", "moderators", "anyone" },
-	{ "allow_subscription", NULL, NULL, NULL },
 	{ "public_list", NULL, NULL, NULL },
 	{ "members_by_default", "moderated", "false", "true" },
 	{ "allowpm", "allow_private_messages", NULL, NULL },

@@ -46,6 +46,8 @@ add_features(const struct room *r, struct elem *query)
 		add_feature(query, archived[i]);
 	add_feature(
 	    query, c->has_password ? "muc_passwordprotected" : "muc_unsecured");
+	if (c->may_subscribe && c->is_persistent)
+		add_feature(query, "urn:xmpp:mucsub:0");
 	add_feature(query, c->is_public ? "muc_public" : "muc_hidden");
 	add_feature(
 	    query, c->is_persistent ? "muc_persistent" : "muc_temporary");

@@ -26,6 +26,9 @@ static const struct {
 	{ EL_VCARD, on_vcard, true },
 	{ EL_MODERATE, on_moderate, true },
 	{ EL_PING, on_ping, true },
+	{ EL_MUCSUB_SUBSCRIBE, on_subscribe, true },
+	{ EL_MUCSUB_UNSUBSCRIBE, on_unsubscribe, true },
+	{ EL_MUCSUB_SUBSCRIPTIONS, on_subscribers, true },
 };
 
 void

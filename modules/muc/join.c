@@ -5,7 +5,7 @@
  * from the archive first, and what he sends and what others say meanwhile
  * waits, so that nothing is missed or told twice.
  */
-#include "modules/muc/muc.h"
+#include "modules/muc/sub.h"
 
 #define JOIN_WAITING_MAX 100
 #define MISSED_MAX 200
@@ -29,6 +29,7 @@ nick_check(const struct room *r, const struct jid *who, struct str nick,
 {
 	const struct occupant *o = occupant_by_nick(r, nick);
 	const struct affiliation *a = aff_by_nick(r, nick);
+	const struct sub *s = sub_by_nick(r, nick);
 
 	*text_r = NULL;
 	if (is_blank(nick) || nick.n > NICK_MAX) {
@@ -37,6 +38,7 @@ nick_check(const struct room *r, const struct jid *who, struct str nick,
 	}
 	if ((o != NULL && !str_eq(occupant_bare(o), who->bare)) ||
 	    (a != NULL && !str_eq(a->jid, who->bare)) ||
+	    (s != NULL && !str_eq(s->jid, who->bare)) ||
 	    nick_is_taken(r, nick, who->bare)) {
 		*text_r = "That nickname belongs to somebody else";
 		return EL_CONFLICT;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Messages to all occupants and to one of them (sections 7.4, 7.5, 8.1). */
-#include "modules/muc/muc.h"
+#include "modules/muc/sub.h"
 
 #define SUBJECT_MAX 4096
 
@@ -200,6 +200,14 @@ strip_forged(struct room *r, struct elem *message)
 	}
 }
 
+static bool
+is_subject(const struct elem *message)
+{
+	return elem_child(message, EL_SUBJECT) != NULL &&
+	       elem_child(message, EL_BODY) == NULL &&
+	       elem_child(message, EL_THREAD) == NULL;
+}
+
 void
 message_spread(struct room *r, struct occupant *o, struct stanza *st)
 {
@@ -220,21 +228,15 @@ message_spread(struct room *r, struct occupant *o, struct stanza *st)
 		elem_set(e, AT_ID, id);
 		if (elem_child(st->root, EL_BODY) != NULL)
 			count_said(r);
+		members_tell(r, st);
 	}
+	subs_tell(r, is_subject(st->root) ? SUB_SUBJECT : SUB_MESSAGES, st);
 	/* It is kept, or not: delivery makes no difference. */
 	receipt_done(&st->receipt);
 	room_spread(r, st, false);
 }
 
 /* ---- the subject ------------------------------------------------------- */
-
-static bool
-is_subject(const struct elem *message)
-{
-	return elem_child(message, EL_SUBJECT) != NULL &&
-	       elem_child(message, EL_BODY) == NULL &&
-	       elem_child(message, EL_THREAD) == NULL;
-}
 
 static bool
 may_set_subject(const struct occupant *o)
@@ -308,12 +310,42 @@ may_send(struct room *r, struct occupant *o)
 	return rate_take(&o->words, &o->worded, &room_options(r)->message_rate);
 }
 
+/* A subscriber may speak without being there. */
+static void
+speak_from_outside(struct room *r, struct sub *s, struct stanza *st)
+{
+	struct str bare = str_dup(st->arena, s->jid);
+	enum aff aff = aff_of(r, &st->from);
+	struct occupant o = { .room = r,
+		.jid = str_dup(st->arena, st->from.full),
+		.nick = str_dup(st->arena, s->nick),
+		.bare_len = (uint32_t)bare.n,
+		.aff = (uint8_t)aff,
+		.role = (uint8_t)role_by_default(r, aff) };
+
+	o.ring = &o;
+	if (o.role < ROLE_PARTICIPANT || is_subject(st->root)) {
+		room_refuse(r, st, EL_FORBIDDEN, NULL,
+		    "From outside only those with voice may speak");
+	} else if (!rate_take(
+		       &s->words, &s->worded, &room_options(r)->message_rate)) {
+		room_refuse(r, st, EL_RESOURCE_CONSTRAINT, NULL,
+		    "You are sending too much");
+	} else {
+		strip_forged(r, st->root);
+		on_retraction(r, &o, st->root);
+		message_spread(r, &o, st);
+	}
+}
+
 static void
 groupchat(struct room *r, struct stanza *st)
 {
 	struct occupant *o = occupant_by_jid(r, st->from.full);
 
-	if (o == NULL) {
+	if (o == NULL && sub_find(r, st->from.bare) != NULL) {
+		speak_from_outside(r, sub_find(r, st->from.bare), st);
+	} else if (o == NULL) {
 		room_refuse(r, st, EL_NOT_ACCEPTABLE, "cancel",
 		    "Only occupants may send messages to the room");
 	} else if (o->role < ROLE_PARTICIPANT && !is_subject(st->root)) {

@@ -2,7 +2,8 @@
 /*
  * XEP-0045: Multi-User Chat, with the archive of rooms (XEP-0313), self-ping
  * (0410), occupant ids (0421), retraction and moderation (0424, 0425), hats
- * (0317), pictures of rooms (0486), activity (0502) and unique names (0307).
+ * (0317), pictures of rooms (0486), activity (0502), unique names (0307), and
+ * MUC/Sub.
  */
 #include "modules/muc/muc.h"
 
@@ -149,6 +150,8 @@ static const char *const create_names[] = { "local", "admin", "all", NULL };
 #define OPT(type, name, field, ...) \
 	OPT_##type(name, struct muc_options, field, __VA_ARGS__)
 
+static const char *const notify_names[] = { "none", "mention", "always", NULL };
+
 static const struct option options[] = {
 	OPT(HOST, "host", host, "conference.@HOST@", "domain of the rooms"),
 	OPT(TEXT, "name", name, "Chatrooms", 256, "name of the service"),
@@ -172,6 +175,10 @@ static const struct option options[] = {
 	    "changes of presence of one occupant; more are told late"),
 	OPT(RATE, "message_rate", message_rate, "unlimited",
 	    "messages of one occupant; more are refused"),
+	OPT_CHOICE("notify", struct muc_options, notify, "none", notify_names,
+	    "of what in new rooms members hear who are not there"),
+	OPT(BOOL, "subscription", subscription, "false",
+	    "to new rooms one may subscribe without entering (MUC/Sub)"),
 	OPT(BOOL, "archive", archive, "true", "new rooms keep their messages"),
 	OPT(BOOL, "persistent", persistent, "false",
 	    "new rooms stay when they are empty"),

@@ -13,6 +13,7 @@
 /* Stores of keyed values; the owner is the room's bare JID... */
 #define STORE_ROOM STR("muc")		  /* keys below */
 #define STORE_AFFS STR("muc_affiliation") /* bare JID: <item/> */
+#define STORE_SUBS STR("muc_sub")	  /* bare JID: <subscription/> */
 #define STORE_VCARD STR("muc_vcard")
 #define KEY_CONFIG STR("config")
 #define KEY_SUBJECT STR("subject")
@@ -20,7 +21,9 @@
 #define KEY_CHANGES STR("mav")
 /* ...or the service's domain. */
 #define STORE_PUBLIC STR("muc_public") /* local part: name shown */
-#define STORE_NICKS STR("muc_nick")    /* bare JID: nickname */
+/* "bare JID, local part of the room": <subscription/> */
+#define STORE_SUB_ROOMS STR("muc_sub_rooms")
+#define STORE_NICKS STR("muc_nick") /* bare JID: nickname */
 
 #define NICK_MAX 256
 #define REASON_MAX 2048
@@ -29,16 +32,29 @@
 enum aff { AFF_OUTCAST, AFF_NONE, AFF_MEMBER, AFF_ADMIN, AFF_OWNER };
 enum role { ROLE_NONE, ROLE_VISITOR, ROLE_PARTICIPANT, ROLE_MODERATOR };
 
+enum notify_rule { NOTIFY_NONE, NOTIFY_MENTION, NOTIFY_ALWAYS };
+/* What of MUC/Sub one subscribes to. */
+enum sub_node {
+	SUB_MESSAGES,
+	SUB_PRESENCE,
+	SUB_AFFILIATIONS,
+	SUB_SUBSCRIBERS,
+	SUB_CONFIG,
+	SUB_SUBJECT,
+	SUB_SYSTEM,
+};
+
 enum pm_rule { PM_ANYONE, PM_PARTICIPANTS, PM_MODERATORS, PM_NONE };
 
 struct muc_options {
 	struct str host;
 	struct str name; /* of the service */
 	unsigned create; /* enum create_rule */
+	unsigned notify; /* enum notify_rule */
 	uint64_t max_users, max_affiliations, max_rooms;
 	uint64_t history, page_max, max_vcard, retention;
 	struct rate presence_rate, message_rate;
-	bool archive, persistent, public;
+	bool archive, persistent, public, subscription;
 };
 
 enum create_rule { CREATE_LOCAL, CREATE_ADMIN, CREATE_ALL };
@@ -49,13 +65,14 @@ struct config {
 	uint64_t max_users; /* 0: as many as the service allows */
 	uint64_t history;
 	unsigned allow_pm;    /* enum pm_rule */
+	unsigned notify;      /* enum notify_rule: of members outside */
 	unsigned whois;	      /* 0 moderators, 1 anyone */
 	unsigned broadcast;   /* bits: 1 << enum role */
 	unsigned member_list; /* bits likewise: who may read the lists */
 	bool is_persistent, is_public, is_members_only, is_moderated;
 	bool has_password, may_change_subject, may_invite, is_archived;
 	bool is_logged, may_register, may_ask_voice, may_query;
-	bool may_visitor_nick, may_visitor_status;
+	bool may_visitor_nick, may_visitor_status, may_subscribe;
 	/* Not in the form: */
 	bool was_open;	   /* real addresses may be in the archive */
 	struct str avatar; /* SHA-1 of the picture, hexadecimal, or none */
@@ -68,6 +85,7 @@ struct affiliation {
 	struct str jid; /* bare, or a domain: the key */
 	struct str nick, reason;
 	enum aff aff;
+	uint32_t mark; /* r->mark: is in the room */
 	char text[];
 };
 
@@ -128,6 +146,9 @@ struct room {
 	struct map affs;     /* bare JID: struct affiliation */
 	struct map reserved; /* nick: struct affiliation */
 	unsigned owners;
+	struct map subs;      /* bare JID: struct sub */
+	struct map sub_nicks; /* nick: the same */
+	uint32_t mark;	      /* of the last look at who is there */
 	struct list occupants;
 	struct map by_jid, by_nick;
 	struct list joins;
@@ -379,6 +400,24 @@ enum verdict on_moderate(struct room *r, struct stanza *iq);
 
 bool take_invite(struct room *r, struct stanza *st);
 bool take_request(struct room *r, struct stanza *st);
+
+/* ---- sub.c, subtell.c: see sub.h ---------------------------------------- */
+
+void subs_clear(struct room *r);
+/* Takes the room's subscriptions from the service's list. */
+void subs_unlist(struct room *r, struct store_write *w);
+/* Those go who may not enter any more. `w` may be NULL. */
+void subs_prune(struct room *r, struct store_write *w);
+/* To subscribers who are not in the room; copies it. */
+void subs_tell(struct room *r, enum sub_node node, const struct stanza *inner);
+/* The room is destroyed. */
+void subs_tell_end(struct room *r, const struct elem *destroy);
+/* The same for members, of a message, if the room is configured so. */
+void members_tell(struct room *r, const struct stanza *st);
+enum verdict on_subscribe(struct room *r, struct stanza *iq);
+enum verdict on_unsubscribe(struct room *r, struct stanza *iq);
+enum verdict on_subscribers(struct room *r, struct stanza *iq);
+enum verdict service_subscriptions(struct mod *m, struct stanza *iq);
 
 /* ---- iqs --------------------------------------------------------------- */
 

@@ -83,6 +83,7 @@ room_configure(struct room *r, struct config *c, struct store_write *w)
 	tell_changes(r, &old);
 	if (r->config.is_members_only && !old.is_members_only)
 		remove_strangers(r);
+	subs_prune(r, r->is_stored ? w : NULL);
 	if (r->config.is_moderated != old.is_moderated)
 		adjust_voices(r);
 	config_fini(&old);
@@ -161,6 +162,7 @@ destroy(struct room *r, struct stanza *iq, const struct elem *asked)
 	end->room = r;
 	end->iq = iq;
 	room_hold(r);
+	subs_tell_end(r, e);
 	room_destroy(r, e, on_erased, end);
 	return STANZA_DONE;
 }

@@ -181,6 +181,19 @@ add_to(struct fanout **f, const struct note *n, const struct occupant *to,
 	fanout_add(*f, &jid);
 }
 
+static void
+tell_subscribers(const struct note *n)
+{
+	struct room *r = n->o->room;
+	struct stanza *st;
+
+	if (r->subs.count == 0)
+		return;
+	st = render(n, r->config.whois == 1, false);
+	subs_tell(r, SUB_PRESENCE, st);
+	stanza_free(&st);
+}
+
 void
 note_tell_others(const struct note *n)
 {
@@ -202,6 +215,7 @@ note_tell_others(const struct note *n)
 		fanout_send(&open);
 	if (closed != NULL)
 		fanout_send(&closed);
+	tell_subscribers(n);
 }
 
 void
@@ -263,6 +277,7 @@ room_tell_codes(struct room *r, const uint16_t *codes)
 	x = elem_add(st->root, EL_MUC_USER);
 	for (; *codes != 0; codes++)
 		add_status(x, *codes);
+	subs_tell(r, SUB_CONFIG, st);
 	room_spread(r, st, false);
 }
 

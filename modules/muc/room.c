@@ -69,6 +69,7 @@ room_clear(struct room *r)
 	struct past *p;
 
 	affs_clear(r);
+	subs_clear(r);
 	hats_clear(r);
 	mav_clear(r);
 	LIST_EACH(p, &r->past, struct past, node)
@@ -363,6 +364,7 @@ room_erase(struct room *r, store_done_fn *done, void *ctx)
 
 	kv_clear(w, r->jid.full, STR_NONE);
 	archive_clear(w, r->jid.full, STR_NONE);
+	subs_unlist(r, w);
 	kv_del(w, mod_service(r->mod)->full, STORE_PUBLIC, r->jid.local);
 	store_commit(&w, done, ctx);
 	r->is_there = r->is_stored = false;

@@ -312,6 +312,7 @@ static const struct {
 	{ EL_MUC_UNIQUE, IQ_GET, on_unique },
 	{ EL_REGISTER, IQ_GET | IQ_SET, service_register },
 	{ EL_PING, IQ_GET, on_ping },
+	{ EL_MUCSUB_SUBSCRIPTIONS, IQ_GET, service_subscriptions },
 };
 
 void

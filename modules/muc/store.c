@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* What of a room is kept in the store, and how it comes back. */
-#include "modules/muc/muc.h"
+#include "modules/muc/sub.h"
 
 #define PAGE 1000
 
@@ -26,6 +26,22 @@ load_aff(struct room *r, const struct kv_item *item)
 }
 
 static void
+on_subs(void *ctx, int err, const struct kv_item *items, size_t count)
+{
+	struct room *r = ctx;
+	struct arena *a = arena_new(0);
+
+	for (size_t i = 0; err == 0 && i < count; i++)
+		sub_load(r, parse(a, items[i].value));
+	arena_free(&a);
+	if (err == 0 && count == PAGE)
+		kv_list(r->jid.full, STORE_SUBS, items[count - 1].key, false,
+		    PAGE, on_subs, r);
+	else
+		room_loaded(r, err);
+}
+
+static void
 on_affs(void *ctx, int err, const struct kv_item *items, size_t count)
 {
 	struct room *r = ctx;
@@ -36,6 +52,9 @@ on_affs(void *ctx, int err, const struct kv_item *items, size_t count)
 	if (err == 0 && count == PAGE)
 		kv_list(r->jid.full, STORE_AFFS, items[count - 1].key, false,
 		    PAGE, on_affs, r);
+	else if (err == 0 && r->config.may_subscribe)
+		kv_list(
+		    r->jid.full, STORE_SUBS, STR_NONE, false, PAGE, on_subs, r);
 	else
 		room_loaded(r, err);
 }
@@ -204,6 +223,9 @@ save_nothing(struct room *r, struct store_write *w)
 {
 	kv_clear(w, r->jid.full, STORE_ROOM);
 	kv_clear(w, r->jid.full, STORE_AFFS);
+	kv_clear(w, r->jid.full, STORE_SUBS);
+	subs_unlist(r, w);
+	subs_clear(r);
 	save_listing(r, w, false);
 	r->is_stored = false;
 }
