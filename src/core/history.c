@@ -232,7 +232,7 @@ about_results(struct query *q)
 {
 	struct stanza *about = stanza_new(EL_MESSAGE);
 
-	about->is_private = true;
+	about->is_private = about->is_part = true;
 	stanza_set_from(about, &q->iq->to);
 	stanza_set_to(about, &q->iq->from);
 	return about;
@@ -271,7 +271,7 @@ send_tree(struct query *q, const struct archive_item *item)
 		q->rules.shape(q->rules.ctx, message);
 	stanza_set_from(st, &from);
 	stanza_set_to(st, &q->iq->from);
-	st->is_private = true;
+	st->is_private = st->is_part = true;
 	elem_set_copy(st->root, AT_ID, item->id);
 	e = elem_add(st->root, EL_MAM_RESULT);
 	elem_set_copy(e, AT_ID, item->id);

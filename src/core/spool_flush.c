@@ -76,7 +76,7 @@ bool
 flush_holds(const struct session *s, const struct stanza *st)
 {
 	return s->flush != NULL && s->flush->is_running &&
-	       st->kind == STANZA_MESSAGE && !st->is_resent;
+	       st->kind == STANZA_MESSAGE && !st->is_resent && !st->is_part;
 }
 
 void

@@ -87,6 +87,7 @@ struct stanza {
 	bool is_resent;	      /* from the spool: delivered late, stamped */
 	bool is_private;      /* not to be copied to other sessions */
 	bool is_ours;	      /* an answer that the server made */
+	bool is_part;	      /* of an answer whose end comes behind it */
 	struct str spool_key; /* its key in the spool, or none */
 
 	struct str archive_id; /* its id in the sender's archive, or none */

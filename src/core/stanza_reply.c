@@ -81,7 +81,7 @@ turn_round(struct stanza *st, enum stanza_type type)
 	st->to = to;
 	stanza_set_type(st, type);
 	st->is_from_local = st->is_archived = st->is_carbon = false;
-	st->is_resent = st->is_private = false;
+	st->is_resent = st->is_private = st->is_part = false;
 	st->is_ours = true;
 	st->spool_key = st->archive_id = STR_NONE;
 	st->chosen = NULL;
