@@ -201,13 +201,25 @@ on_message(struct mod *m, struct stanza *msg)
 
 /* ---- who is there ------------------------------------------------------ */
 
+static bool
+has_caps(const struct stanza *st)
+{
+	return elem_child(st->root, EL_CAPS) != NULL ||
+	       elem_child(st->root, EL_CAPS2) != NULL;
+}
+
+/*
+ * To the account itself, or in answer to a probe of one of its sessions: who
+ * was there before the account was in memory is known by these only.
+ */
 static enum verdict
 on_presence(struct mod *m, struct stanza *st)
 {
 	struct account *acct;
 
 	if (!(st->type & (PRESENCE_AVAILABLE | PRESENCE_UNAVAILABLE)) ||
-	    !jid_is_bare(&st->to))
+	    (!jid_is_bare(&st->to) &&
+		(st->type == PRESENCE_UNAVAILABLE || !has_caps(st))))
 		return STANZA_PASS;
 	acct = account_peek(st->to.bare);
 	if (acct == NULL)
