@@ -235,6 +235,7 @@ static void
 on_available(struct mod *m, struct session *s)
 {
 	pubsub_presence(pep_of(m, s->account), &s->jid, s->presence->root);
+	pubsub_visit(s);
 }
 
 /* The first presence is looked at when it has been broadcast. */

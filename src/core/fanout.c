@@ -6,6 +6,7 @@
 #include "core/account_impl.h"
 #include "core/hooks.h"
 #include "core/host.h"
+#include "core/metrics.h"
 #include "core/router.h"
 #include "core/session_internal.h"
 #include "core/stanza_impl.h"
@@ -217,6 +218,7 @@ fanout_send(struct fanout **fp)
 		if ((b = f->batch[i]) == NULL)
 			continue;
 		b->st = stanza_copy(st);
+		metric_add(METRIC_FANOUT_POSTS, 1);
 		if (i == f->loops)
 			batch_route(b);
 		else if (loop_at(i) == loop_self())

@@ -30,6 +30,10 @@
 	    "stanzas from components") \
 	X(COMPONENT_STANZAS_OUT, "component_sent_total", \
 	    "stanzas sent to components") \
+	X(FANOUT_POSTS, "fanout_posts_total", \
+	    "batches of what goes to many, one for each worker") \
+	X(PUBSUB_READS, "pubsub_reads_total", \
+	    "reads of last items for whom has come") \
 	X(REGISTRATIONS, "registrations_total", "accounts made")
 
 enum metric {

@@ -66,6 +66,11 @@ API void pubsub_disco_items(
 API void pubsub_presence(
     struct pubsub *ps, const struct jid *from, const struct elem *presence);
 API void pubsub_absence(struct pubsub *ps, const struct jid *from);
+/*
+ * A session has become available: its contacts on this server that are not in
+ * memory get to know, one after the other, and send what they have for it.
+ */
+API void pubsub_visit(const struct session *s);
 /* Its owner has gone offline. */
 API void pubsub_offline(struct pubsub *ps);
 /* What is between it and a contact has changed. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Who is told of what happens at a node: one message, rendered once. */
 #include "core/hooks.h"
+#include "core/metrics.h"
 #include "core/pubsub_impl.h"
 
 #include "base/random.h"
@@ -261,6 +262,7 @@ notify_last(struct node *node, const struct jid *to)
 	struct last *last = last_new(node->ps, to);
 
 	last->node = str_heap(node->name);
+	metric_add(METRIC_PUBSUB_READS, 1);
 	kv_get(node->ps->jid.bare, PUBSUB_LAST, node->name, on_last, last);
 }
 
@@ -305,10 +307,11 @@ notify_last_all(struct pubsub *ps, const struct jid *to)
 				found[count] = node;
 			count++;
 		}
-	if (count > READS_MAX)
-		kv_list(ps->jid.bare, PUBSUB_LAST, STR_NONE, false,
-		    ps->limits.max_nodes, on_last_all, last_new(ps, to));
-	else
-		for (size_t i = 0; i < count; i++)
-			notify_last(found[i], to);
+	for (size_t i = 0; count <= READS_MAX && i < count; i++)
+		notify_last(found[i], to);
+	if (count <= READS_MAX)
+		return;
+	metric_add(METRIC_PUBSUB_READS, 1);
+	kv_list(ps->jid.bare, PUBSUB_LAST, STR_NONE, false,
+	    ps->limits.max_nodes, on_last_all, last_new(ps, to));
 }
