@@ -156,8 +156,8 @@ in_go_home(
 	struct s2s_stream *s = &in->s;
 
 	in->arrived = arrived;
-	if (home == loop_self() || in->pins > 0 || s->is_closing ||
-	    xml_stream_is_midway(&s->xml)) {
+	if (home == loop_self() || in->domain_count > 0 || in->pins > 0 ||
+	    s->is_closing || xml_stream_is_midway(&s->xml)) {
 		arrived(in);
 		return;
 	}

@@ -468,3 +468,46 @@ async def test_next_priority_and_family(federation):
     names.add_a("both.b.test", "127.0.0.1")
     juliet, romeo = await federation.users()
     await both_ways(juliet, romeo)
+
+
+async def test_piggybacked_domains(federation, tmp_path):
+    """One stream speaks for two domains, of which the first one's pair is
+    used both ways, on whichever worker it is at home."""
+    other = Authority(str(tmp_path))
+    a, = await federation.start("dialback", {"a.test": other},
+                                domains=("a.test",))
+    juliet = await a.client("juliet", host="a.test")
+    peers = {}
+    for domain in ("b.test", "c.test"):
+        pem = other.issue(str(tmp_path / f"{domain}.pem"), domain)
+        peers[domain] = await Peer(domain, pem).start(federation.names)
+    one = Stranger(a, "b.test")
+    await one.connect()
+    one.wire.send("<bidi xmlns='urn:xmpp:bidi'/>")
+
+    async def prove(domain):
+        one.wire.send(f"<db:result from='{domain}' to='a.test'>key</db:result>")
+        visit = await peers[domain].visit()
+        await visit.secure()
+        await visit.header("<dialback xmlns='urn:xmpp:features:dialback'/>")
+        asked = await visit.elem()
+        assert asked.name == "verify" and asked.text == "key"
+        assert asked.get("id") == one.id
+        visit.send(f"<db:verify from='{domain}' to='a.test' id='{one.id}' "
+                   "type='valid'/>")
+        got = await one.elem()
+        assert got.name == "result" and got.get("type") == "valid"
+        assert got.get("to") == domain
+
+    for i, domain in enumerate(peers):
+        await prove(domain)
+        for sender in list(peers)[:i + 1]:
+            one.wire.send(f"<message from='x@{sender}' to='{juliet.jid}'>"
+                          f"<body>{i} {sender}</body></message>")
+            await juliet.take(is_message(f"{i} {sender}"))
+        juliet.send("<message to='x@b.test'><body>back</body></message>")
+        assert (await one.elem()).find("body").text == "back"
+    one.wire.send(f"<message from='x@d.test' to='{juliet.jid}'/>")
+    await one.ends("invalid-from")
+    for peer in peers.values():
+        peer.close()
