@@ -10,7 +10,9 @@ import subprocess
 import pytest
 
 from harness import ports
+from harness.client import Client
 from harness.dns import NameServer
+from harness.federation import say
 from harness.server import Authority
 from harness.wire import PATIENCE
 
@@ -28,10 +30,11 @@ pidfile = "{folder}/pid"
 log = {{ {{ levels = {{ min = "info" }}, to = "file",
            filename = "{folder}/log" }} }}
 interfaces = {{ "127.0.0.1" }}
-c2s_ports = {{ }}
+c2s_ports = {{ {clients} }}
+c2s_require_encryption = false
 s2s_ports = {{ {port} }}
-modules_enabled = {{ "saslauth", "tls", "dialback", "disco", "ping"{more} }}
-modules_disabled = {{ "c2s", "posix" }}
+modules_enabled = {{ "c2s", "saslauth", "tls", "dialback", "disco", "ping"{more} }}
+modules_disabled = {{ "posix" }}
 unbound = {{ resolvconf = false, hoststxt = false,
             forward = {{ "{resolver}" }},
             options = {{ ["do-not-query-localhost:"] = "no" }} }}
@@ -46,6 +49,7 @@ class Prosody:
     def __init__(self, folder):
         self.folder = str(folder)
         self.port = ports.take()
+        self.clients = ports.take()
         self.process = None
 
     async def start(self, more="", **settings):
@@ -53,7 +57,12 @@ class Prosody:
         path = os.path.join(self.folder, "prosody.cfg.lua")
         with open(path, "w", encoding="ascii") as file:
             file.write(CONFIG.format(folder=self.folder, port=self.port,
+                                     clients=self.clients,
                                      more=more, **settings))
+        subprocess.run(
+            ["prosodyctl", "--root", "--config", path, "register", "romeo",
+             "pros.xmpp", "secret"], check=True, stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         self.process = subprocess.Popen(
             ["prosody", "-F", "--config", path], stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -73,6 +82,7 @@ class Prosody:
             self.process.terminate()
             self.process.wait(PATIENCE)
         ports.release(self.port)
+        ports.release(self.clients)
 
 
 @pytest.fixture
@@ -183,11 +193,19 @@ async def test_prosody_opens(pair):
     """The stream that it opened carries what we have for it."""
     server = await pair.start(more=', "smacks", "s2s_bidi"')
     juliet = await server.client("juliet", host="rook.xmpp")
-    await juliet.ping("pros.xmpp")
-    # Its stream is used, too, when ours is gone.
+    romeo = await Client("romeo", host="pros.xmpp").login(
+        pair.prosody.clients)
+    await say(romeo, juliet, "she speaks")
+    for i in range(20):
+        await say(juliet, romeo, f"ay me {i}")
+        await say(romeo, juliet, f"speak again {i}")
+    assert (await server.ctl_ok("outgoing_s2s_number")).strip() == "0"
+    assert (await server.ctl_ok("incoming_s2s_number")).strip() == "1"
+    # And after an end in order another one is opened, by whoever needs it.
     await server.ctl_ok("stop_s2s_connections")
-    await server.log_line("outgoing stream ended")
-    await juliet.ping("pros.xmpp")
+    await server.log_line("incoming stream ended")
+    await say(juliet, romeo, "good night")
+    await say(romeo, juliet, "good night")
 
 
 async def test_check(pair):
