@@ -80,7 +80,7 @@ check_entry(const struct room *r, const struct stanza *st)
 	if (r->is_locked && right < AFF_OWNER)
 		return (struct refusal){ EL_ITEM_NOT_FOUND, NULL,
 			"The room is not ready yet" };
-	if (right == AFF_OUTCAST)
+	if (right == AFF_OUTCAST || rtbl_bans(r, &st->from))
 		return (struct refusal){ EL_FORBIDDEN, NULL,
 			"You are banned from this room" };
 	if (r->config.is_members_only && right < AFF_MEMBER)

@@ -103,6 +103,7 @@ muc_start(struct mod *m)
 	list_init(&muc->idle);
 	list_init(&muc->late);
 	nicks_load(m);
+	rtbl_renew(m);
 	/* One worker does it for all. */
 	if (loop_index(loop_self()) == 0)
 		timer_start(&muc->expiry, MINUTES(15), on_expiry);
@@ -115,6 +116,7 @@ muc_reload(struct mod *m)
 	struct muc *muc = mod_state(m);
 	struct room *r;
 
+	rtbl_renew(m);
 	for (size_t i = 0; (r = map_next(&muc->rooms, &i)) != NULL;) {
 		if (str_eq(r->jid.domain, mod_service(m)->full))
 			continue;
@@ -141,6 +143,7 @@ muc_stop(struct mod *m)
 	if (muc->rooms.count == 0)
 		map_fini(&muc->rooms);
 	nicks_clear(muc);
+	blocklist_free(&muc->rtbl);
 }
 
 /* ---- the table --------------------------------------------------------- */
@@ -179,6 +182,10 @@ static const struct option options[] = {
 	    "of what in new rooms members hear who are not there"),
 	OPT(BOOL, "subscription", subscription, "false",
 	    "to new rooms one may subscribe without entering (MUC/Sub)"),
+	OPT(TEXT, "rtbl_service", rtbl_service, "", 1023,
+	    "pubsub service of a real-time block list; empty: none"),
+	OPT(TEXT, "rtbl_node", rtbl_node, "muc_bans_sha256", 1023,
+	    "its node; who is on it enters no room without an affiliation"),
 	OPT(BOOL, "archive", archive, "true", "new rooms keep their messages"),
 	OPT(BOOL, "persistent", persistent, "false",
 	    "new rooms stay when they are empty"),

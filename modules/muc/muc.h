@@ -8,6 +8,7 @@
 #ifndef MODULES_MUC_MUC_H
 #define MODULES_MUC_MUC_H
 
+#include "core/blocklist.h"
 #include "core/module.h"
 
 /* Stores of keyed values; the owner is the room's bare JID... */
@@ -49,6 +50,7 @@ enum pm_rule { PM_ANYONE, PM_PARTICIPANTS, PM_MODERATORS, PM_NONE };
 struct muc_options {
 	struct str host;
 	struct str name; /* of the service */
+	struct str rtbl_service, rtbl_node;
 	unsigned create; /* enum create_rule */
 	unsigned notify; /* enum notify_rule */
 	uint64_t max_users, max_affiliations, max_rooms;
@@ -178,6 +180,7 @@ struct muc {
 	struct map nicks;     /* nick: struct nick_row; of the whole service */
 	struct map nick_jids; /* bare JID: the same rows */
 	struct list inbox;    /* stanzas that have come */
+	struct blocklist *rtbl;
 	bool is_stopped, is_called;
 };
 
@@ -209,6 +212,12 @@ const struct muc_options *room_options(const struct room *r);
 /* Refuses with `by` set, and of that error type unless it is NULL. */
 enum verdict room_refuse(const struct room *r, struct stanza *st,
     enum qname condition, const char *type, const char *text);
+
+/* ---- rtbl.c ------------------------------------------------------------- */
+
+void rtbl_renew(struct mod *m);
+/* On the list of those who are banned from everywhere, and nobody here. */
+bool rtbl_bans(const struct room *r, const struct jid *who);
 
 /* ---- store.c ----------------------------------------------------------- */
 

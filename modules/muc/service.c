@@ -320,7 +320,9 @@ service_stanza(struct mod *m, struct stanza *st)
 {
 	enum qname payload = elem_name(stanza_payload(st));
 
-	if (st->kind == STANZA_PRESENCE) {
+	if (st->kind == STANZA_PRESENCE ||
+	    (st->kind == STANZA_MESSAGE &&
+		blocklist_message(((struct muc *)mod_state(m))->rtbl, st))) {
 		stanza_free(&st);
 		return;
 	}

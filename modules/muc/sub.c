@@ -194,6 +194,7 @@ may_stay(const struct room *r, const struct jid *who)
 	enum aff right = right_of(r, who);
 
 	return r->config.may_subscribe && right != AFF_OUTCAST &&
+	       !rtbl_bans(r, who) &&
 	       (!r->config.is_members_only || right >= AFF_MEMBER);
 }
 
@@ -220,7 +221,7 @@ sub_check(const struct room *r, const struct jid *who, struct str nick,
 	if (!r->config.may_subscribe || !r->config.is_persistent)
 		return EL_NOT_ALLOWED;
 	*text_r = "You are banned from this room";
-	if (right_of(r, who) == AFF_OUTCAST)
+	if (right_of(r, who) == AFF_OUTCAST || rtbl_bans(r, who))
 		return EL_FORBIDDEN;
 	*text_r = "This room is for members only";
 	if (!may_stay(r, who))
