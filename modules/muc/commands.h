@@ -41,6 +41,8 @@ void run_rooms_empty_destroy(struct cmd *c);
 void run_rooms_unused_list(struct cmd *c);
 void run_rooms_unused_destroy(struct cmd *c);
 void run_rooms_unused_destroy_skip_notifications(struct cmd *c);
+void run_create_rooms_file(struct cmd *c);
+void run_destroy_rooms_file(struct cmd *c);
 void run_get_user_subscriptions(struct cmd *c);
 void run_muc_register_nick(struct cmd *c);
 void run_muc_unregister_nick(struct cmd *c);

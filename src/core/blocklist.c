@@ -233,7 +233,7 @@ request(struct blocklist *b, int type, struct elem **pubsub_r)
 static void
 fail(struct blocklist *b, const char *what)
 {
-	log_warn(mod_log(b->mod), "block list of " STR_FMT ": %s",
+	log_notice(mod_log(b->mod), "block list of " STR_FMT ": %s",
 	    STR_ARG(b->service.full), what);
 	timer_start(&b->timer, AGAIN_MS, on_time);
 }

@@ -345,3 +345,32 @@ async def has_no_occupants(server):
         if status == 200 and found > 0:
             return False
     return True
+
+
+async def test_rooms_of_a_file(plain, tmp_path):
+    """create_rooms_file and destroy_rooms_file: all lines or none."""
+    rooms = [f"red{i}@conference.localhost" for i in range(20)]
+    names = tmp_path / "rooms"
+    names.write_text("# rooms\n" + "\n".join(rooms) + "\nred@elsewhere\n")
+    status, _ = await plain.api("create_rooms_file", file=str(names))
+    assert status == 400
+    assert await all_rooms(plain) == []
+    names.write_text("# rooms\n\n" + "\n".join(rooms) + "\n")
+    for _ in range(2):
+        status, found = await plain.api("create_rooms_file", file=str(names))
+        assert (status, found) == (200, 0)
+        assert await all_rooms(plain) == sorted(rooms)
+    names.write_text(rooms[3])
+    status, found = await plain.api("destroy_rooms_file", file=str(names))
+    assert (status, found) == (200, 0)
+    assert await all_rooms(plain) == sorted(rooms[:3] + rooms[4:])
+    status, _ = await plain.api(
+        "create_rooms_file", file=str(tmp_path / "none"))
+    assert status == 400
+
+
+async def all_rooms(server):
+    status, found = await server.api(
+        "muc_online_rooms", service="conference.localhost")
+    assert status == 200
+    return sorted(found)
