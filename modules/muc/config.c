@@ -360,6 +360,7 @@ config_form(const struct room *r, struct elem *query)
 		add_options(field, row);
 		add_values(field, row, &r->config);
 	}
+	officers_add(r, form);
 }
 
 /* ---- the store --------------------------------------------------------- */

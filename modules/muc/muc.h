@@ -8,7 +8,6 @@
 #ifndef MODULES_MUC_MUC_H
 #define MODULES_MUC_MUC_H
 
-#include "core/blocklist.h"
 #include "core/module.h"
 
 /* Stores of keyed values; the owner is the room's bare JID... */
@@ -254,6 +253,17 @@ extern const char *const role_names[];
 extern const char *const aff_names[];
 bool role_parse(struct str text, enum role *role_r);
 bool aff_parse(struct str text, enum aff *aff_r);
+
+/* ---- officers.c --------------------------------------------------------- */
+
+struct officers;
+/* Adds to the form of the configuration the lists of owners and admins. */
+void officers_add(const struct room *r, struct elem *form);
+/* EL_NONE, or why not: a list without owners, say. */
+enum qname officers_read(struct room *r, struct arena *a,
+    const struct elem *form, struct officers **o_r);
+void officers_set(struct room *r, struct arena *arena, const struct officers *o,
+    struct store_write *w);
 
 /* ---- aff.c ------------------------------------------------------------- */
 

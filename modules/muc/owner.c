@@ -94,8 +94,13 @@ configure(struct room *r, struct stanza *iq, const struct elem *form)
 {
 	struct store_write *w = NULL;
 	struct config c;
+	struct officers *officers;
+	enum qname why;
 	const char *bad;
 
+	why = officers_read(r, iq->arena, form, &officers);
+	if (why != EL_NONE)
+		return room_refuse(r, iq, why, NULL, "Owners and admins");
 	config_copy(&c, &r->config);
 	bad = config_read(&c, form);
 	if (bad != NULL) {
@@ -107,6 +112,8 @@ configure(struct room *r, struct stanza *iq, const struct elem *form)
 	if (c.is_persistent || r->is_stored)
 		w = store_write_new(r->jid.full);
 	room_configure(r, &c, w);
+	officers_set(
+	    r, iq->arena, officers, r->config.is_persistent ? w : NULL);
 	room_commit(r, w, iq);
 	return STANZA_DONE;
 }

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "core/blocklist.h"
 
+#include "core/module.h"
+
 #include <openssl/evp.h>
 
 #define HASH_LEN 32

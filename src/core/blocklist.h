@@ -10,9 +10,10 @@
 #ifndef CORE_BLOCKLIST_H
 #define CORE_BLOCKLIST_H
 
-#include "core/module.h"
+#include "core/stanza.h"
 
 struct blocklist;
+struct mod;
 
 struct blocklist_rules {
 	struct str service, node; /* of the list; no service: no list */

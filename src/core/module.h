@@ -26,6 +26,7 @@
 #include "base/str.h"
 #include "core/account.h"
 #include "core/adhoc.h"
+#include "core/blocklist.h"
 #include "core/command.h"
 #include "core/component.h"
 #include "core/history.h"
