@@ -99,7 +99,7 @@ on_subscribe_room(struct cmd *c, struct room *r)
 	w = store_write_new(r->jid.full);
 	why = subscribe(c, r, &who, cmd_str(c, "nick"), w);
 	if (why != NULL) {
-		store_commit(&w, NULL, NULL);
+		store_write_drop(&w);
 		cmd_fail(c, CMD_BAD_ARG, 0, "%s", why);
 	} else {
 		store_commit(&w, on_subscribed, c);
