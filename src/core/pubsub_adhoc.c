@@ -34,21 +34,26 @@ send_form(struct pubsub *ps, struct adhoc_call *call)
 	adhoc_send(call);
 }
 
+/* After the answer, with which the call goes. */
 static void
-send_requests(struct node *node, const struct jid *to)
+send_requests(struct node *node, struct adhoc_call *call)
 {
+	struct str text = str_heap(call->who->full);
+	struct jid to = jid_of(text);
 	const struct subscription *sub;
 
+	adhoc_done(call);
+	adhoc_send(call);
 	LIST_EACH(sub, &node->subscriptions, struct subscription, node)
 	if (sub->is_pending)
-		ask_owner(node, sub, to);
+		ask_owner(node, sub, &to);
+	str_free(&text);
 }
 
 void
 pubsub_get_pending(struct pubsub *ps, struct adhoc_call *call)
 {
 	struct str name = form_value(call->form, "pubsub#node");
-	struct jid who = jid_dup(call->arena, call->who);
 	struct node *node;
 
 	if (ps == NULL || !ps->is_loaded) {
@@ -64,11 +69,9 @@ pubsub_get_pending(struct pubsub *ps, struct adhoc_call *call)
 		adhoc_refuse(call, EL_BAD_REQUEST, EL_PE_NODEID_REQUIRED);
 	} else if (node == NULL) {
 		adhoc_refuse(call, EL_ITEM_NOT_FOUND, EL_NONE);
-	} else if (node_aff(node, &who) != AFF_OWNER) {
+	} else if (node_aff(node, call->who) != AFF_OWNER) {
 		adhoc_refuse(call, EL_FORBIDDEN, EL_NONE);
 	} else {
-		adhoc_done(call);
-		adhoc_send(call);
-		send_requests(node, &who);
+		send_requests(node, call);
 	}
 }
