@@ -21,6 +21,7 @@ struct login {
 	struct elem *bound;	 /* in it, while a resource is bound */
 	struct account *account; /* pinned, once it is loaded */
 	struct str data;	 /* with success, or none */
+	struct str client;	 /* its name for others, once it is known */
 	struct elem *token;	 /* a new one (XEP-0484), or NULL */
 	bool by_token;		 /* it is a token that was shown */
 	bool is_last;		 /* and is no longer good */

@@ -49,6 +49,7 @@ login_new(struct stream *s, struct elem *request)
 	l->request = request;
 	l->success = elem_new(a, EL_SASL2_SUCCESS);
 	l->data = STR_NONE;
+	l->client = STR_NONE;
 	return l;
 }
 
@@ -236,8 +237,9 @@ login_authenticated(struct stream *s, const struct sasl_result *r)
 
 	if (!str_is_none(r->data))
 		l->data = str_dup(a, r->data);
-	if (!str_is_none(id))
-		n->client = str_heap(login_client(s, a, n->user.bare, id));
+	if (!str_is_none(id) && str_is_none(l->client))
+		l->client = login_client(s, a, n->user.bare, id);
+	n->client = str_heap(l->client);
 }
 
 void

@@ -196,6 +196,7 @@ login_by_token(struct stream *s, struct str message)
 	}
 	stream_auth_named(s, c->proof.mechanism);
 	c->client = login_client(s, c->arena, c->jid.bare, login_agent(l));
+	l->client = str_dup(elem_arena(l->request), c->client);
 	l->by_token = true;
 	l->is_last = c->proof.is_last;
 	account_call(&c->jid, on_account, c);

@@ -146,15 +146,17 @@ hash_of(struct str token, const char *who, struct str binding, struct arena *a)
 	return str_dup(a, str_mem(mac, HASH_BYTES));
 }
 
+/* Is it this token? Then *text_r is what the client has of it. */
 static bool
 is_token(const struct account *acct, const struct client *c,
-    const struct token *t, const struct token_proof *proof, struct arena *a)
+    const struct token *t, const struct token_proof *proof, struct arena *a,
+    struct str *text_r)
 {
 	if (str_is_none(t->serial))
 		return false;
+	*text_r = token_text(acct, c, t, a);
 	return str_eq_secret(
-	    hash_of(token_text(acct, c, t, a), "Initiator", proof->binding, a),
-	    proof->hash);
+	    hash_of(*text_r, "Initiator", proof->binding, a), proof->hash);
 }
 
 static enum token_result
@@ -209,21 +211,21 @@ token_check(struct account *acct, struct client *c,
 {
 	enum token_result result;
 	struct token *t;
+	struct str text;
 
 	*why_r = "an unknown token";
 	if (c == NULL)
 		return TOKEN_WRONG;
-	if (is_token(acct, c, &c->fresh, proof, a))
+	if (is_token(acct, c, &c->fresh, proof, a, &text))
 		t = &c->fresh;
-	else if (is_token(acct, c, &c->token, proof, a))
+	else if (is_token(acct, c, &c->token, proof, a, &text))
 		t = &c->token;
 	else
 		return TOKEN_WRONG;
 	result = judge(t, proof, why_r);
 	if (result != TOKEN_FINE)
 		return result;
-	*answer_r =
-	    hash_of(token_text(acct, c, t, a), "Responder", proof->binding, a);
+	*answer_r = hash_of(text, "Responder", proof->binding, a);
 	token_used(acct, c, t, proof);
 	return TOKEN_FINE;
 }
