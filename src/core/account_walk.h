@@ -22,13 +22,13 @@ struct account_visitor {
 };
 
 /* `host` NULL: all hosts. Frees itself after `end`. */
-void account_walk(
+API void account_walk(
     const struct host *host, const struct account_visitor *visitor, void *ctx);
-void account_walk_next(struct account_walk *w);
-void *account_walk_ctx(const struct account_walk *w);
-const struct host *account_walk_host(const struct account_walk *w);
+API void account_walk_next(struct account_walk *w);
+API void *account_walk_ctx(const struct account_walk *w);
+API const struct host *account_walk_host(const struct account_walk *w);
 /* The bare JID of one of the names, in `a`. */
-struct jid account_walk_jid(
+API struct jid account_walk_jid(
     const struct account_walk *w, struct arena *a, struct str name);
 
 /*

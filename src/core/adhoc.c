@@ -296,6 +296,7 @@ run(struct adhoc *ad, struct adhoc_session *s, struct stanza *iq,
 	call->session = s;
 	call->iq = iq;
 	call->ctx = ad->ctx;
+	call->command = s->command;
 	call->who = &s->who;
 	call->at = &s->at;
 	call->arena = iq->arena;

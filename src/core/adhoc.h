@@ -11,6 +11,7 @@
 #include "core/stanza.h"
 
 struct adhoc;
+struct adhoc_command;
 
 enum adhoc_action {
 	ADHOC_EXECUTE, /* the first request of a session */
@@ -22,6 +23,7 @@ enum adhoc_action {
 /* One request, until it is answered. It lives in the arena of its iq. */
 struct adhoc_call {
 	void *ctx;	       /* of the struct adhoc */
+	const struct adhoc_command *command;
 	const struct jid *who; /* full */
 	const struct jid *at;  /* the address that offers it */
 	struct arena *arena;
