@@ -22,7 +22,7 @@ enum adhoc_action {
 
 /* One request, until it is answered. It lives in the arena of its iq. */
 struct adhoc_call {
-	void *ctx;	       /* of the struct adhoc */
+	void *ctx; /* of the struct adhoc */
 	const struct adhoc_command *command;
 	const struct jid *who; /* full */
 	const struct jid *at;  /* the address that offers it */
