@@ -95,6 +95,14 @@ on_kept(void *ctx, int err)
 	xfree(k);
 }
 
+static bool
+is_uuid7(struct str id)
+{
+	int64_t when;
+
+	return uuid7_time(id, &when) == 0;
+}
+
 /* Answers the id, in the stanza's arena. */
 static struct str
 keep(struct mod *m, struct account *acct, struct stanza *st, bool is_outgoing)
@@ -107,6 +115,9 @@ keep(struct mod *m, struct account *acct, struct stanza *st, bool is_outgoing)
 
 	uuid7(id);
 	item.id = str_mem(id, UUID_LEN);
+	/* What an application was told it is called. */
+	if (st->is_by_app && is_outgoing && is_uuid7(stanza_id(st)))
+		item.id = stanza_id(st);
 	item.with = is_outgoing ? st->to.full : st->from.full;
 	item.xml = xml_text(a, st->root);
 	item.body = elem_child_text(st->root, EL_BODY);

@@ -338,12 +338,76 @@ speak_from_outside(struct room *r, struct sub *s, struct stanza *st)
 	}
 }
 
+/* Any of the account's clients that is in the room, or NULL. */
+static struct occupant *
+occupant_of_account(const struct room *r, struct str bare)
+{
+	struct occupant *o;
+
+	LIST_EACH(o, &r->occupants, struct occupant, node)
+	if (str_eq(occupant_bare(o), bare))
+		return o;
+	return NULL;
+}
+
+/* What he would be called, if he came; none if that is another's name. */
+static struct str
+nick_of_account(struct room *r, const struct jid *jid)
+{
+	const struct affiliation *a = aff_find(r, jid->bare);
+	struct str nick = a != NULL ? a->nick : STR_NONE;
+
+	if (nick.n == 0)
+		nick = nick_registered(r->mod, jid->bare);
+	if (nick.n == 0)
+		nick = jid->local;
+	if (nick_check(r, jid, nick, &(const char *){ NULL }) != EL_NONE ||
+	    occupant_by_nick(r, nick) != NULL)
+		return STR_NONE;
+	return nick;
+}
+
+/*
+ * From an application, for an account that need not be there. Who might enter
+ * and speak may speak (section 7.4 leaves that to the service).
+ */
+static void
+say_by_app(struct room *r, struct stanza *st)
+{
+	struct occupant *o = occupant_of_account(r, st->from.bare);
+	struct jid jid = jid_to_bare(&st->from);
+	struct occupant absent = { .room = r, .jid = jid.bare };
+
+	absent.ring = &absent;
+	if (o == NULL) {
+		absent.bare_len = (uint32_t)jid.bare.n;
+		absent.aff = (uint8_t)right_of(r, &jid);
+		absent.role = (uint8_t)role_by_default(r, (enum aff)absent.aff);
+		absent.nick = nick_of_account(r, &jid);
+		o = &absent;
+	}
+	if (o->role < ROLE_PARTICIPANT ||
+	    (o->aff < AFF_MEMBER && o == &absent &&
+		(r->config.is_members_only || r->config.has_password))) {
+		room_refuse(
+		    r, st, EL_FORBIDDEN, NULL, "You may not speak here");
+	} else if (o->nick.n == 0) {
+		room_refuse(r, st, EL_CONFLICT, NULL,
+		    "Your nickname is somebody else's here");
+	} else {
+		strip_forged(r, st->root);
+		message_spread(r, o, st);
+	}
+}
+
 static void
 groupchat(struct room *r, struct stanza *st)
 {
 	struct occupant *o = occupant_by_jid(r, st->from.full);
 
-	if (o == NULL && sub_find(r, st->from.bare) != NULL) {
+	if (o == NULL && st->is_by_app) {
+		say_by_app(r, st);
+	} else if (o == NULL && sub_find(r, st->from.bare) != NULL) {
 		speak_from_outside(r, sub_find(r, st->from.bare), st);
 	} else if (o == NULL) {
 		room_refuse(r, st, EL_NOT_ACCEPTABLE, "cancel",

@@ -103,7 +103,8 @@ API void account_load_release(struct account *acct, int err);
 /*
  * Sends a stanza as if a client of the account had: the hooks of what is sent
  * run, in order with its clients'. `from` is the bare JID, and `to` is set.
- * Takes the stanza over; on the account's home.
+ * Takes the stanza over; on the account's home. Its receipt tells when all that
+ * it caused is durable; what refuses it comes to the bare JID before that.
  */
 API void account_speak(struct account *acct, struct stanza *st);
 /* Sessions that stanzas can be delivered to at once (not detached). */

@@ -99,6 +99,16 @@ API void cmd_fail(struct cmd *c, enum cmd_error kind, int code, const char *fmt,
 /* A store_done_fn whose ctx is the command: a rescode, or why it failed. */
 API void cmd_on_done(void *ctx, int err);
 
+/*
+ * For modules: runs a command with an object of its arguments, of which it
+ * keeps nothing. answer() comes once, on this loop, perhaps at once: 200 and
+ * the value (or NULL), or an HTTP status and why. `origin` is for the log.
+ */
+typedef void cmd_answer_fn(
+    void *ctx, unsigned status, const json_t *value, const char *text);
+API void cmd_call(const char *name, const json_t *args, const char *origin,
+    cmd_answer_fn *told, void *ctx);
+
 #define COMMANDS_END \
 	{ \
 		.name = NULL \

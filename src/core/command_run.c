@@ -269,6 +269,53 @@ cmd_start(const struct cmd_call *call, cmd_done_fn *done, void *ctx)
 	arena_free(&a);
 }
 
+/* For modules -------------------------------------------------------------*/
+
+struct call {
+	cmd_answer_fn *answer;
+	void *ctx;
+};
+
+static unsigned
+call_status(const struct cmd_outcome *o)
+{
+	static const unsigned by_kind[] = {
+		[CMD_FAILED] = 500,
+		[CMD_CONFLICT] = 409,
+		[CMD_NOT_FOUND] = 404,
+		[CMD_BAD_ARG] = 400,
+		[CMD_DENIED] = 403,
+	};
+
+	if (o->what == CMD_DONE)
+		return 200;
+	return o->what == CMD_REFUSED ? by_kind[o->kind] : 501;
+}
+
+static void
+on_call_done(void *ctx, const struct cmd_outcome *o)
+{
+	struct call call = *(struct call *)ctx;
+
+	xfree(ctx);
+	call.answer(call.ctx, call_status(o), o->value, o->text);
+}
+
+void
+cmd_call(const char *name, const json_t *args, const char *origin,
+    cmd_answer_fn *told, void *ctx)
+{
+	struct cmd_call what = { .name = str_c(name),
+		.version = COMMAND_VERSION_NEWEST,
+		.args = args,
+		.origin = origin };
+	struct call *call = (struct call *)xzalloc(sizeof(*call));
+
+	call->answer = told;
+	call->ctx = ctx;
+	cmd_start(&what, on_call_done, call);
+}
+
 /* For the commands themselves ---------------------------------------------*/
 
 struct str

@@ -63,6 +63,7 @@ extern const struct command commands_server[];
 extern const struct command commands_sessions[];
 extern const struct command commands_stanza[];
 extern const struct command commands_stats[];
+extern const struct command commands_tokens[]; /* app_token.c */
 
 /* Shorthands for their rows. */
 #define ARG(name_, type_) \

@@ -161,7 +161,14 @@ account_speak(struct account *acct, struct stanza *st)
 {
 	must(!jid_is_none(&st->to) && jid_is_bare(&st->from));
 	st->is_from_local = true;
-	lane_put(&acct->out, st);
+	count(st);
+	if (acct->is_deleted) {
+		receipt_fail(&st->receipt);
+		stanza_free(&st);
+	} else {
+		lane_put(&acct->out, st);
+	}
+	check_strain();
 }
 
 /* On its way out ---------------------------------------------------------- */

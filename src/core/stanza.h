@@ -81,13 +81,15 @@ struct stanza {
 	struct receipt *receipt; /* a reference of its own, or NULL */
 	int64_t received;	 /* clock_real(), for delay stamps */
 	/* Marks for hooks; more may be added at the end. */
-	bool is_from_local;   /* sent by one of our own sessions */
-	bool is_archived;     /* durable in the recipient's archive */
-	bool is_carbon;	      /* a copy made by us */
-	bool is_resent;	      /* from the spool: delivered late, stamped */
-	bool is_private;      /* not to be copied to other sessions */
-	bool is_ours;	      /* an answer that the server made */
-	bool is_part;	      /* of an answer whose end comes behind it */
+	bool is_from_local; /* sent by one of our own sessions */
+	bool is_archived;   /* durable in the recipient's archive */
+	bool is_carbon;	    /* a copy made by us */
+	bool is_resent;	    /* from the spool: delivered late, stamped */
+	bool is_private;    /* not to be copied to other sessions */
+	bool is_ours;	    /* an answer that the server made */
+	bool is_part;	    /* of an answer whose end comes behind it */
+	bool is_by_app;	    /* sent for its account by an application: without a
+			 * session, so it need not have joined a room */
 	struct str spool_key; /* its key in the spool, or none */
 
 	struct str archive_id; /* its id in the sender's archive, or none */

@@ -93,4 +93,14 @@ API void http_resume(struct http_req *r);
  */
 API struct conn *http_take(struct http_req *r, struct str headers);
 
+struct app_token;
+/*
+ * Does it come with a token of the host (Authorization: Bearer)? done(r,
+ * status, token) comes on this loop: 200, 401 or 503; failures come late. The
+ * token lives until it returns.
+ */
+typedef void http_bearer_fn(
+    struct http_req *r, unsigned status, const struct app_token *t);
+API void http_bearer(struct http_req *r, http_bearer_fn *done);
+
 #endif

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Basic authentication (RFC 7617) of administrators: their address and
- * password. Whatever is wrong costs as much and says as little.
+ * Basic authentication (RFC 7617) of administrators, by their address and
+ * password, and tokens of applications (RFC 6750). Whatever is wrong costs as
+ * much and says as little.
  */
 #include "base/err.h"
 #include "base/log.h"
+#include "core/app_token.h"
 #include "core/auth.h"
 #include "core/metrics.h"
 #include "core/penalty.h"
@@ -18,6 +20,7 @@ struct login {
 	unsigned status;
 	struct timer delay;
 	void (*done)(struct http_req *r, unsigned status);
+	http_bearer_fn *bearer; /* instead */
 };
 
 const char *
@@ -31,7 +34,10 @@ on_delay(struct timer *t)
 {
 	struct login *l = CONTAINER_OF(t, struct login, delay);
 
-	l->done(l->req, l->status);
+	if (l->bearer != NULL)
+		l->bearer(l->req, l->status, NULL);
+	else
+		l->done(l->req, l->status);
 }
 
 /* Later the more often it has failed from there. */
@@ -96,6 +102,62 @@ login_parse(struct login *l, struct str *password_r)
 	       jid_is_bare(&l->jid);
 }
 
+/* Tokens ------------------------------------------------------------------*/
+
+static bool
+has_token(const struct http_req *r, struct str *text_r)
+{
+	struct str value = http_head(r, "authorization");
+	struct str scheme = str_cut(&value, ' ');
+
+	*text_r = str_is_none(value) ? STR("") : str_trim(value);
+	return str_eq_nocase(scheme, STR("Bearer"));
+}
+
+/* May it run commands, as an administrator may? */
+static void
+on_admin_token(void *ctx, int err, const struct app_token *t)
+{
+	struct login *l = (struct login *)ctx;
+
+	if (err == ERR_DENIED) {
+		login_fail(l, "no such token");
+	} else if (err < 0) {
+		l->done(l->req, 503);
+	} else if (!app_token_has_scope(t, "commands")) {
+		l->done(l->req, 403);
+	} else {
+		l->req->user = arena_printf(
+		    l->req->arena, "token " STR_FMT, STR_ARG(t->name));
+		l->done(l->req, 200);
+	}
+}
+
+static void
+on_token(void *ctx, int err, const struct app_token *t)
+{
+	struct login *l = (struct login *)ctx;
+
+	if (err == ERR_DENIED)
+		login_fail(l, "no such token");
+	else
+		l->bearer(l->req, err < 0 ? 503 : 200, t);
+}
+
+void
+http_bearer(struct http_req *r, http_bearer_fn *done)
+{
+	struct login *l = arena_new_of(r->arena, struct login);
+	struct str text;
+
+	l->req = r;
+	l->bearer = done;
+	if (has_token(r, &text))
+		app_token_check(r->host, text, on_token, l);
+	else
+		login_fail(l, "no token that could be read");
+}
+
 void
 http_authenticate(
     struct http_req *r, void (*done)(struct http_req *r, unsigned status))
@@ -105,7 +167,9 @@ http_authenticate(
 
 	l->req = r;
 	l->done = done;
-	if (login_parse(l, &password)) {
+	if (has_token(r, &password)) {
+		app_token_check(r->host, password, on_admin_token, l);
+	} else if (login_parse(l, &password)) {
 		auth_check_password(&l->jid, password, on_checked, l);
 	} else {
 		l->jid = (struct jid){ 0 };

@@ -302,6 +302,7 @@ on_body_timer(struct timer *t)
 struct search {
 	struct http_req *r;
 	unsigned status;
+	size_t depth; /* of the route's path that was found; 0: none */
 };
 
 static bool
@@ -314,13 +315,16 @@ route_fits(const struct http_route *route, struct str path)
 	return str_eq(path, own);
 }
 
-static bool
+/* Of several that fit, the one with the longest path serves. */
+static void
 routes_look(struct search *s, struct mod *m, const struct http_route *routes)
 {
 	struct http_req *r = s->r;
 
 	for (; routes != NULL && routes->path != NULL; routes++) {
-		if (!route_fits(routes, r->path))
+		size_t depth = strlen(routes->path);
+
+		if (!route_fits(routes, r->path) || depth <= s->depth)
 			continue;
 		if (routes->method == NULL ||
 		    str_is(r->method, routes->method) ||
@@ -328,17 +332,17 @@ routes_look(struct search *s, struct mod *m, const struct http_route *routes)
 			strcmp(routes->method, "GET") == 0)) {
 			r->route = routes;
 			r->mod = m;
-			return true;
+			s->depth = depth;
 		}
 		s->status = 405;
 	}
-	return false;
 }
 
 static bool
 on_module(void *ctx, struct mod *m, const struct http_route *routes)
 {
-	return routes_look((struct search *)ctx, m, routes);
+	routes_look((struct search *)ctx, m, routes);
+	return false;
 }
 
 /* The host that is meant; an unknown name is as good as none. */
@@ -364,14 +368,14 @@ host_of(struct http_req *r)
 static unsigned
 route_find(struct web *w, struct http_req *r)
 {
-	struct search s = { r, 404 };
+	struct search s = { r, 404, 0 };
 
 	r->host = host_of(r);
-	if ((w->is_local && routes_look(&s, NULL, http_admin_routes)) ||
-	    routes_look(&s, NULL, http_public_routes) ||
-	    mod_each_http(r->host, on_module, &s))
-		return 0;
-	return s.status;
+	if (w->is_local)
+		routes_look(&s, NULL, http_admin_routes);
+	routes_look(&s, NULL, http_public_routes);
+	mod_each_http(r->host, on_module, &s);
+	return s.depth > 0 ? 0 : s.status;
 }
 
 /* From head to handler ----------------------------------------------------*/

@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: MIT */
+/* What modules offer each other: see mod_publish(). */
+#ifndef CORE_OFFERS_H
+#define CORE_OFFERS_H
+
+#include "core/host.h"
+#include "store/store.h"
+
+/*
+ * "upload_listener": hears of each file that an account has put, from any loop.
+ * done(ctx, err) comes on the calling loop, and the putter is not told that all
+ * is well before; it comes again for a file that is put again.
+ */
+struct upload_listener {
+	void (*stored)(const struct host *host, struct str owner,
+	    struct str token, store_done_fn *done, void *ctx);
+};
+
+#endif
