@@ -108,8 +108,31 @@ put_work(void *arg)
 
 /* The loop's part ----------------------------------------------------------*/
 
+/* Who asked for the place for a message has that sent. */
 static void
-on_noted(void *ctx, int err)
+tell_listener(struct put *p, store_done_fn *told)
+{
+	const struct upload_listener *l = mod_lookup("upload_listener");
+
+	if (l != NULL)
+		l->stored(
+		    mod_host(p->mod), p->slot.owner, p->slot.token, told, p);
+	else
+		told(p, 0);
+}
+
+/* It was put before; perhaps the message could not be sent then. */
+static void
+on_told_again(void *ctx, int err)
+{
+	if (err < 0)
+		put_answer(ctx, 503, "The store does not answer.");
+	else
+		put_answer(ctx, 409, "This slot has been used.");
+}
+
+static void
+on_told(void *ctx, int err)
 {
 	struct put *p = ctx;
 
@@ -120,6 +143,15 @@ on_noted(void *ctx, int err)
 	log_info(mod_log(p->mod), STR_FMT " put a file of %llu bytes",
 	    STR_ARG(p->slot.owner), (unsigned long long)p->slot.size);
 	put_answer(p, 201, "Created");
+}
+
+static void
+on_noted(void *ctx, int err)
+{
+	if (err < 0)
+		on_told(ctx, err);
+	else
+		tell_listener(ctx, on_told);
 }
 
 static void
@@ -141,7 +173,7 @@ put_end(struct put *p)
 	if (p->is_published)
 		note_it(p);
 	else if (p->err == -EEXIST)
-		put_answer(p, 409, "This slot has been used.");
+		tell_listener(p, on_told_again);
 	else if (p->err == -ENOSPC || p->err == -EDQUOT)
 		put_answer(p, 507, "There is no room left.");
 	else if (p->err < 0)

@@ -20,6 +20,7 @@ struct app_token {
 /* ended by NULL */
 extern const char *const app_token_scopes[];
 
+/* Is it one of the token's words? */
 API bool app_token_has_scope(const struct app_token *t, const char *scope);
 /*
  * Whose is it? done(ctx, err, token) comes on the calling loop: ERR_DENIED
