@@ -492,6 +492,21 @@ components_close(void)
 	}
 }
 
+size_t
+components_closing(void)
+{
+	struct component *c;
+	size_t n = 0;
+
+	if (streams.next == NULL)
+		return 0;
+	LIST_EACH(c, &streams, struct component, s.node)
+	{
+		n += c->s.is_closing;
+	}
+	return n;
+}
+
 void
 components_stop(void)
 {

@@ -49,6 +49,8 @@ bool component_close(struct str domain, const char *text);
 void components_check(void);
 /* At the end: closes all of the calling loop; then frees what is left. */
 void components_close(void);
+/* Of the calling loop, those that are being closed. */
+size_t components_closing(void);
 void components_stop(void);
 
 #endif

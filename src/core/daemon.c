@@ -382,7 +382,7 @@ on_count_stream(void *ctx, struct stream *s)
 static void
 on_look(void *arg)
 {
-	size_t left = store_waiting();
+	size_t left = store_waiting() + components_closing();
 
 	stream_each(on_count_stream, &left);
 	__atomic_fetch_add((size_t *)arg, left, __ATOMIC_RELAXED);
