@@ -6,9 +6,10 @@
 #include "core/module.h"
 
 #define REL "urn:xmpp:alt-connections:websocket"
+#define REL_BOSH "urn:xmpp:alt-connections:xbosh"
 
 struct host_meta_options {
-	struct str websocket_url;
+	struct str websocket_url, bosh_url;
 };
 
 /* Were we, or the proxy before us, asked by TLS? */
@@ -37,34 +38,65 @@ is_authority(struct str s)
 
 /* None when there is nothing to be told. */
 static struct str
+url_of(const struct http_req *r, const char *module, struct str configured,
+    const char *scheme, const char *path)
+{
+	struct str at = http_head(r, "host");
+
+	if (configured.n > 0)
+		return configured;
+	if (mod_find(http_host(r), module) == NULL || !is_authority(at))
+		return STR_NONE;
+	return str_printf(http_arena(r), "%s%s://" STR_FMT "%s", scheme,
+	    is_secure(r) ? "s" : "", STR_ARG(at), path);
+}
+
+static struct str
 websocket_url(const struct http_req *r)
 {
 	const struct host_meta_options *o =
 	    (const struct host_meta_options *)mod_options(http_mod(r));
-	struct str at = http_head(r, "host");
 
-	if (o->websocket_url.n > 0)
-		return o->websocket_url;
-	if (mod_find(http_host(r), "websocket") == NULL || !is_authority(at))
-		return STR_NONE;
-	return str_printf(http_arena(r), "%s://" STR_FMT "/ws",
-	    is_secure(r) ? "wss" : "ws", STR_ARG(at));
+	return url_of(r, "websocket", o->websocket_url, "ws", "/ws");
+}
+
+static struct str
+bosh_url(const struct http_req *r)
+{
+	const struct host_meta_options *o =
+	    (const struct host_meta_options *)mod_options(http_mod(r));
+
+	return url_of(r, "bosh", o->bosh_url, "http", "/http-bind");
+}
+
+static void
+add_link(struct buf *out, const char *rel, struct str url)
+{
+	if (str_is_none(url))
+		return;
+	buf_printf(out, "  <Link rel='%s' href='", rel);
+	xml_escape(out, url);
+	buf_add_str(out, STR("'/>\n"));
+}
+
+static void
+add_json(json_t *links, const char *rel, struct str url)
+{
+	if (!str_is_none(url))
+		json_array_append_new(links,
+		    json_pack("{s:s, s:s%}", "rel", rel, "href", url.p, url.n));
 }
 
 static void
 on_xml(struct http_req *r)
 {
-	struct str url = websocket_url(r);
 	struct buf out = { 0 };
 
 	buf_add_str(&out,
 	    STR("<?xml version='1.0' encoding='utf-8'?>\n"
 		"<XRD xmlns='http://docs.oasis-open.org/ns/xri/xrd-1.0'>\n"));
-	if (!str_is_none(url)) {
-		buf_add_str(&out, STR("  <Link rel='" REL "' href='"));
-		xml_escape(&out, url);
-		buf_add_str(&out, STR("'/>\n"));
-	}
+	add_link(&out, REL, websocket_url(r));
+	add_link(&out, REL_BOSH, bosh_url(r));
 	buf_add_str(&out, STR("</XRD>\n"));
 	http_header(r, "access-control-allow-origin", "*");
 	http_answer(r, 200, "application/xrd+xml", buf_str(&out));
@@ -81,13 +113,11 @@ add_text(const char *p, size_t n, void *ctx)
 static void
 on_json(struct http_req *r)
 {
-	struct str url = websocket_url(r);
 	json_t *links = json_array(), *all;
 	struct buf out = { 0 };
 
-	if (!str_is_none(url))
-		json_array_append_new(links,
-		    json_pack("{s:s, s:s%}", "rel", REL, "href", url.p, url.n));
+	add_json(links, REL, websocket_url(r));
+	add_json(links, REL_BOSH, bosh_url(r));
 	all = json_pack("{s:o}", "links", links);
 	json_dump_callback(all, add_text, &out, JSON_COMPACT);
 	http_header(r, "access-control-allow-origin", "*");
@@ -101,6 +131,8 @@ static const struct option options[] = {
 	    1000,
 	    "where browsers connect, such as wss://example.org/ws; by default "
 	    "where they ask"),
+	OPT_TEXT("bosh_url", struct host_meta_options, bosh_url, "", 1000,
+	    "the same for BOSH, such as https://example.org/http-bind"),
 	OPTIONS_END,
 };
 

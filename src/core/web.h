@@ -103,4 +103,15 @@ typedef void http_bearer_fn(
     struct http_req *r, unsigned status, const struct app_token *t);
 API void http_bearer(struct http_req *r, http_bearer_fn *done);
 
+/*
+ * XMPP over BOSH (XEP-0124): answers the request, now or later. Sessions
+ * outlive the caller, who lends the terms for the call.
+ */
+struct bosh_conf {
+	uint64_t wait_ms, inactivity_ms, pause_ms; /* at most */
+	uint64_t sessions; /* begun from one address, on each worker */
+	bool allow_without_tls;
+};
+API void bosh_handle(struct http_req *r, const struct bosh_conf *conf);
+
 #endif
