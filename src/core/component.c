@@ -40,8 +40,9 @@ static const struct component_conf *
 conf_find(struct str domain)
 {
 	const struct conf *conf = conf_now();
+	size_t count = conf != NULL ? conf->component_count : 0;
 
-	for (size_t i = 0; i < conf->component_count; i++)
+	for (size_t i = 0; i < count; i++)
 		if (str_eq(conf->components[i].host, domain))
 			return &conf->components[i];
 	return NULL;
