@@ -25,10 +25,13 @@ static const char builtin[] = "hosts: [localhost]\n"
 			      "  - {type: http, ip: 127.0.0.1, port: 5280}\n"
 			      "  - {type: http, ip: '::1', port: 5280}\n"
 			      "  - {type: s2s, ip: 127.0.0.1, port: 5269}\n"
-			      "  - {type: s2s, ip: '::1', port: 5269}\n";
+			      "  - {type: s2s, ip: '::1', port: 5269}\n"
+			      "  - {type: proxy65, ip: 127.0.0.1, port: 7777}\n"
+			      "  - {type: proxy65, ip: '::1', port: 7777}\n";
 static const char listen_default[] =
     "[{type: c2s, ip: '::', port: 5222, starttls: required}, "
-    "{type: s2s, ip: '::', port: 5269, starttls: required}]";
+    "{type: s2s, ip: '::', port: 5269, starttls: required}, "
+    "{type: proxy65, ip: '::', port: 7777}]";
 
 static _Thread_local const struct conf *now;
 
@@ -385,14 +388,17 @@ static void
 listen_check(const struct conf *conf, struct problems *p,
     const struct tree *map, const struct listen_conf *l)
 {
-	bool has_none = l->type == LISTEN_HTTP || l->type == LISTEN_COMPONENT;
+	bool has_none = !listen_is_negotiated(l->type);
 	bool has_tls = l->policy.is_direct_tls ||
 		       (!has_none && l->policy.starttls != STARTTLS_NONE);
 
 	if (has_none && tree_get(map, "starttls") != NULL)
 		problem_add(p, map->line,
 		    "'starttls' has no place beside 'type: %s'",
-		    l->type == LISTEN_HTTP ? "http" : "component");
+		    conf_listen_options[0].choices[l->type]);
+	if (l->type == LISTEN_PROXY65 && l->policy.is_direct_tls)
+		problem_add(
+		    p, map->line, "'tls' has no place beside 'type: proxy65'");
 
 	if (l->type == LISTEN_S2S && !l->policy.is_direct_tls &&
 	    l->policy.starttls != STARTTLS_REQUIRED)

@@ -21,8 +21,16 @@ enum listen_type {
 	LISTEN_HTTP,
 	LISTEN_S2S,
 	LISTEN_COMPONENT,
+	LISTEN_PROXY65,
 	LISTEN_MUX
 };
+
+/* Is TLS a matter of STARTTLS there? */
+static inline bool
+listen_is_negotiated(enum listen_type type)
+{
+	return type == LISTEN_C2S || type == LISTEN_S2S || type == LISTEN_MUX;
+}
 
 struct listen_conf {
 	enum listen_type type;

@@ -120,7 +120,7 @@ listener_dump(struct buf *b, const struct listen_conf *l)
 	    type->choices[l->type], ip, addr_port(&l->addr));
 	if (l->policy.is_direct_tls)
 		buf_add_str(b, STR(", tls: true"));
-	else if (l->type != LISTEN_HTTP && l->type != LISTEN_COMPONENT)
+	else if (listen_is_negotiated(l->type))
 		buf_printf(
 		    b, ", starttls: %s", starttls->choices[l->policy.starttls]);
 	for (size_t i = 0; i < l->proxy_count; i++) {

@@ -10,7 +10,7 @@ static const char *const levels[] = { "none", "emergency", "alert", "critical",
 static const char *const formats[] = { "text", "json", NULL };
 /* In the order of enum listen_type; those that can be served. */
 static const char *const listen_types[] = { "c2s", "http", "s2s", "component",
-	NULL };
+	"proxy65", NULL };
 /* In the order of enum starttls_policy. */
 static const char *const starttls[] = { "required", "optional", "none", NULL };
 

@@ -6,6 +6,7 @@
 #include "base/err.h"
 #include "core/account_impl.h"
 #include "core/commands.h"
+#include "core/bytestream.h"
 #include "core/component.h"
 #include "core/hooks.h"
 #include "core/iq_impl.h"
@@ -434,6 +435,7 @@ static void
 on_last(void *arg)
 {
 	components_stop();
+	bytestream_thread_done();
 	xml_thread_done();
 }
 

@@ -3,6 +3,7 @@
 #include "core/daemon_impl.h"
 
 #include "base/err.h"
+#include "core/bytestream.h"
 #include "core/component.h"
 #include "core/s2s.h"
 #include "core/transport.h"
@@ -61,9 +62,8 @@ tls_text(const struct listen_conf *l)
 
 	if (l->policy.is_direct_tls)
 		return "TLS";
-	return l->type == LISTEN_HTTP || l->type == LISTEN_COMPONENT
-		   ? "no TLS"
-		   : tls[l->policy.starttls];
+	return listen_is_negotiated(l->type) ? tls[l->policy.starttls]
+					     : "no TLS";
 }
 
 /* "127.0.0.1:5222 (c2s, STARTTLS required)" */
@@ -72,7 +72,7 @@ listener_text(
     struct arena *a, const struct listen_conf *l, const struct addr *addr)
 {
 	static const char *const types[] = { "c2s", "http", "s2s", "component",
-		"mux" };
+		"proxy65", "mux" };
 	bool is_v6 = addr->ss.sa.sa_family == AF_INET6;
 	char ip[ADDR_TEXT_MAX];
 
@@ -137,6 +137,8 @@ listener_start(struct arena *a, const struct listen_conf *l, const char **why_r)
 		config.accepted = s2s_accept;
 	} else if (l->type == LISTEN_COMPONENT) {
 		config.accepted = component_accept;
+	} else if (l->type == LISTEN_PROXY65) {
+		config.accepted = bytestream_accept;
 	}
 	err = listener_open(a, &config, &o->listener, &bound, &why);
 

@@ -29,6 +29,7 @@
 #include "core/adhoc.h"
 #include "core/app_token.h"
 #include "core/blocklist.h"
+#include "core/bytestream.h"
 #include "core/command.h"
 #include "core/command_call.h"
 #include "core/component.h"

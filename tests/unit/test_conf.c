@@ -72,7 +72,7 @@ static const struct {
 	{ HOSTS "listen: [{type: http, ip: 127.0.0.1, port: 5280}]\n", "" },
 	{ HOSTS "listen: [{type: ftp, ip: 127.0.0.1, port: 5280}]\n",
 	    "f.yml:2: 'type' of 'listen': 'ftp' is not one of: c2s, http, "
-	    "s2s, component\n" },
+	    "s2s, component, proxy65\n" },
 	{ HOSTS "listen: [{type: s2s, ip: '::1', port: 1, starttls: none}]\n",
 	    "f.yml:2: 'starttls' of a listener for servers can only be "
 	    "'required'\n" },
@@ -238,7 +238,7 @@ test_defaults(void **state)
 	assert_string_equal(conf->database.driver, "sqlite");
 	assert_in_range(conf->workers, 1, 128);
 	assert_int_equal(conf->log.level, LOG_LEVEL_INFO);
-	assert_int_equal(conf->listen_count, 6);
+	assert_int_equal(conf->listen_count, 8);
 	assert_int_equal(conf->listen[4].type, LISTEN_S2S);
 	assert_int_equal(addr_port(&conf->listen[4].addr), 5269);
 	assert_true(conf->listen[5].is_optional);
