@@ -2,7 +2,7 @@
 /*
  * The relay of XEP-0065: two parties connect and name the same address, which
  * is a hash of theirs; when the one that asked for it activates it, bytes go
- * to and fro. Both connections of an address live on the worker that the
+ * both ways. Both connections of an address live on the worker that the
  * address hashes to. All is bounded: connections that wait, for each address
  * of theirs and in all, for how long, and what is relayed.
  */
