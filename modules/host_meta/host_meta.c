@@ -12,43 +12,16 @@ struct host_meta_options {
 	struct str websocket_url, bosh_url;
 };
 
-/* Were we, or the proxy before us, asked by TLS? */
-static bool
-is_secure(const struct http_req *r)
-{
-	return http_is_tls(r) ||
-	       (addr_is_loopback(http_peer(r)) &&
-		   str_eq_nocase(
-		       http_head(r, "x-forwarded-proto"), STR("https")));
-}
-
-/* A name and perhaps a port, and nothing that could mean more. */
-static bool
-is_authority(struct str s)
-{
-	for (size_t i = 0; i < s.n; i++) {
-		char c = s.p[i];
-
-		if (!(c >= 'a' && c <= 'z') && !(c >= 'A' && c <= 'Z') &&
-		    !(c >= '0' && c <= '9') && strchr("-.:[]", c) == NULL)
-			return false;
-	}
-	return s.n > 0;
-}
-
 /* None when there is nothing to be told. */
 static struct str
 url_of(const struct http_req *r, const char *module, struct str configured,
     const char *scheme, const char *path)
 {
-	struct str at = http_head(r, "host");
-
 	if (configured.n > 0)
 		return configured;
-	if (mod_find(http_host(r), module) == NULL || !is_authority(at))
+	if (mod_find(http_host(r), module) == NULL)
 		return STR_NONE;
-	return str_printf(http_arena(r), "%s%s://" STR_FMT "%s", scheme,
-	    is_secure(r) ? "s" : "", STR_ARG(at), path);
+	return http_url(r, scheme, path);
 }
 
 static struct str

@@ -271,6 +271,31 @@ on_set(struct mod *m, struct stanza *iq)
 	return STANZA_DONE;
 }
 
+/* ---- what others ask ---------------------------------------------------- */
+
+static bool
+is_open(const struct host *host)
+{
+	const struct mod *m = mod_find(host, "register");
+	const struct register_options *o;
+
+	if (m == NULL)
+		return false;
+	o = mod_options(m);
+	return o->is_open;
+}
+
+static const struct register_offer offer = { is_open };
+
+static int
+register_load(struct arena *a, const char **why_r)
+{
+	(void)a;
+	(void)why_r;
+	mod_publish("register", &offer);
+	return 0;
+}
+
 static void
 register_stop(struct mod *m)
 {
@@ -317,5 +342,6 @@ MODULE(register) = {
 	.hooks = hooks,
 	.iq = routes,
 	.features = features,
+	.load = register_load,
 	.stop = register_stop,
 };

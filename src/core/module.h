@@ -288,6 +288,9 @@ struct module {
 	const uint32_t rookery_module_abi = MODULE_ABI; \
 	const struct module rookery_module
 
+/* Where files that do not change are, as installed: those of its users. */
+API const char *installed_dir(void);
+
 /* What an instance is made of. Lent; the state is its own to change. */
 API void *mod_state(const struct mod *m);
 API const void *mod_options(const struct mod *m);

@@ -16,4 +16,9 @@ struct upload_listener {
 	    struct str token, store_done_fn *done, void *ctx);
 };
 
+/* "register": may anybody sign up for the host? On any worker. */
+struct register_offer {
+	bool (*is_open)(const struct host *host);
+};
+
 #endif

@@ -34,17 +34,28 @@ const struct builtin builtins[] = {
 
 /* ---- where they are ---- */
 
-/* A daemon that runs in its build folder takes the modules beside it. */
-static const char *
-dir_of_build(void)
+static bool
+runs_in_build(void)
 {
 	struct stat self, built;
 
-	if (stat("/proc/self/exe", &self) == 0 &&
-	    stat(ROOKERY_BUILD_DIR "/src/rookeryd", &built) == 0 &&
-	    self.st_dev == built.st_dev && self.st_ino == built.st_ino)
-		return ROOKERY_BUILD_DIR "/modules/.libs";
-	return ROOKERY_PLUGIN_DIR;
+	return stat("/proc/self/exe", &self) == 0 &&
+	       stat(ROOKERY_BUILD_DIR "/src/rookeryd", &built) == 0 &&
+	       self.st_dev == built.st_dev && self.st_ino == built.st_ino;
+}
+
+/* A daemon that runs in its build folder takes what is beside it. */
+static const char *
+dir_of_build(void)
+{
+	return runs_in_build() ? ROOKERY_BUILD_DIR "/modules/.libs"
+			       : ROOKERY_PLUGIN_DIR;
+}
+
+const char *
+installed_dir(void)
+{
+	return runs_in_build() ? ROOKERY_BUILD_DIR : ROOKERY_DATA_DIR;
 }
 
 void

@@ -57,6 +57,15 @@ API struct mod *http_mod(const struct http_req *r);
 API struct host *http_host(const struct http_req *r);
 API const struct addr *http_peer(const struct http_req *r);
 API bool http_is_tls(const struct http_req *r);
+/* By TLS, or by way of a proxy on this machine that says so? */
+API bool http_is_secure(const struct http_req *r);
+/*
+ * An address of ours, for who asks: "ws" or "http", an "s" if it is secure,
+ * the host and port by which it was asked, and the path. None: it was asked
+ * by no usable name.
+ */
+API struct str http_url(
+    const struct http_req *r, const char *scheme, const char *path);
 /* On the admin socket. */
 API bool http_is_local(const struct http_req *r);
 
