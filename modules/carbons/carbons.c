@@ -9,10 +9,6 @@
 /* Ids of messages that were copied when sent, for errors that come back. */
 #define REMEMBERED 32
 
-struct carbons {
-	bool is_on;
-};
-
 struct sent {
 	uint64_t id[REMEMBERED];
 	unsigned next;
@@ -88,11 +84,9 @@ is_remembered(struct mod *m, struct account *acct, const struct stanza *st)
 /* ---- copies ------------------------------------------------------------ */
 
 static bool
-is_on(struct mod *m, const struct session *s)
+is_on(const struct session *s)
 {
-	const struct carbons *c = session_slot_peek(s, m);
-
-	return c != NULL && c->is_on && !s->is_closing;
+	return s->copies_since > 0 && !s->is_closing;
 }
 
 static void
@@ -129,7 +123,7 @@ on_sent(struct mod *m, struct stanza *st)
 		return STANZA_PASS;
 	LIST_EACH(s, &acct->sessions, struct session, node)
 	{
-		if (!is_on(m, s) || str_eq(s->jid.full, st->from.full) ||
+		if (!is_on(s) || str_eq(s->jid.full, st->from.full) ||
 		    str_eq(s->jid.full, st->to.full))
 			continue;
 		send_copy(s, st, EL_CARBONS_SENT);
@@ -164,8 +158,12 @@ on_routed(struct mod *m, struct stanza *st)
 	    !(st->type == MESSAGE_ERROR && is_remembered(m, acct, st)))
 		return STANZA_PASS;
 	LIST_EACH(s, &acct->sessions, struct session, node)
-	if (is_on(m, s) && !has_it(s, st))
+	{
+		if (!is_on(s) || has_it(s, st))
+			continue;
 		send_copy(s, st, EL_CARBONS_RECEIVED);
+		st->is_copied = true;
+	}
 	return STANZA_PASS;
 }
 
@@ -197,17 +195,23 @@ on_forged(struct mod *m, struct stanza *st)
 
 /* ---- on and off -------------------------------------------------------- */
 
+static void
+turn(struct session *s, bool is_wanted)
+{
+	if (!is_wanted)
+		s->copies_since = 0;
+	else if (s->copies_since == 0)
+		s->copies_since = clock_real();
+}
+
 static enum verdict
 on_switch(struct mod *m, struct stanza *iq)
 {
 	struct session *s = iq_session(iq);
 	bool is_wanted = elem_name(stanza_payload(iq)) == EL_CARBONS_ENABLE;
 
-	if (s != NULL) {
-		struct carbons *c = session_slot(s, m);
-
-		c->is_on = is_wanted;
-	}
+	if (s != NULL)
+		turn(s, is_wanted);
 	return stanza_reply(iq);
 }
 
@@ -223,7 +227,7 @@ on_bind(struct mod *m, struct session *s, const struct elem *bind,
     struct elem *bound)
 {
 	if (elem_child(bind, EL_CARBONS_ENABLE) != NULL)
-		((struct carbons *)session_slot(s, m))->is_on = true;
+		turn(s, true);
 }
 
 /* ---- the table --------------------------------------------------------- */
@@ -255,7 +259,6 @@ static const struct feature features[] = {
 MODULE(carbons) = {
 	.summary = "copy messages to the other devices of an account",
 	.account_size = sizeof(struct sent),
-	.session_size = sizeof(struct carbons),
 	.iq = routes,
 	.hooks = hooks,
 	.features = features,

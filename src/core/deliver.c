@@ -130,6 +130,11 @@ message_arrived(struct account *acct, struct stanza *st)
 		s = account_session(acct, st->to.resource);
 	if (s != NULL)
 		return send_to(acct, st, &s, 1);
+	/* It is for who asked, and for nobody else. */
+	if (st->is_part) {
+		stanza_free(&st);
+		return STANZA_DONE;
+	}
 	if (jid_is_bare(&st->to) || st->type & (MESSAGE_CHAT | MESSAGE_NORMAL))
 		return message_to_bare(acct, st);
 	/* A room learns so that its occupant is gone. */

@@ -3,6 +3,7 @@
 
 #include "base/err.h"
 #include "core/module.h"
+#include "core/spool_internal.h"
 #include "xep/0004-forms.h"
 #include "xep/0059-rsm.h"
 
@@ -399,6 +400,24 @@ on_ends(void *ctx, int err, const struct archive_page *page)
 	stanza_send_back(iq);
 }
 
+static void
+find(void *ctx)
+{
+	struct query *q = ctx;
+
+	archive_find(q->iq->to.bare, &q->filter, on_page, q);
+}
+
+/* One's own archive is read behind what is being sent from the spool. */
+static void
+find_when_due(struct query *q)
+{
+	struct session *s = iq_session(q->iq);
+
+	if (s == NULL || !flush_ask(s, q->iq, find, q))
+		find(q);
+}
+
 enum verdict
 history_query(struct stanza *iq, const struct history_rules *rules)
 {
@@ -420,6 +439,6 @@ history_query(struct stanza *iq, const struct history_rules *rules)
 	if (rules->find != NULL)
 		rules->find(rules->ctx, &q->filter, on_page, q);
 	else
-		archive_find(iq->to.bare, &q->filter, on_page, q);
+		find_when_due(q);
 	return STANZA_DONE;
 }

@@ -27,14 +27,15 @@ struct session {
 	struct stanza *presence; /* the last available broadcast, or NULL */
 	struct list directed;	 /* addresses that got directed presence */
 	int64_t since;		 /* clock_real() of bind */
-	void **slots;		 /* modules' state: see slots.c */
-	int8_t priority;	 /* of the available presence */
-	bool is_interested;	 /* has asked for the roster */
-	uint8_t filters;	 /* how many want HOOK_SESSION_SEND for it */
-	bool reads_archive;	 /* its client catches up from the archive */
-	bool is_closing;	 /* out of all look-ups already */
-	bool had_initial;	 /* initial presence has been sent once */
-	bool is_overflowing;	 /* too much is queued: it will be detached */
+	int64_t copies_since; /* it gets carbons since then; 0: it does not */
+	void **slots;	      /* modules' state: see slots.c */
+	int8_t priority;      /* of the available presence */
+	bool is_interested;   /* has asked for the roster */
+	uint8_t filters;      /* how many want HOOK_SESSION_SEND for it */
+	bool reads_archive;   /* its client catches up from the archive */
+	bool is_closing;      /* out of all look-ups already */
+	bool had_initial;     /* initial presence has been sent once */
+	bool is_overflowing;  /* too much is queued: it will be detached */
 	enum session_via via;
 	struct str lang;       /* xml:lang of its stream, or none */
 	struct str client;     /* of its user agent (XEP-0388), or none */

@@ -42,6 +42,8 @@ void session_keep_unsent(struct account *acct, struct stanza *st);
 /* What it has not acknowledged is put into the spool, if it is worth it. */
 void session_spool(struct session *s);
 bool session_has_parcel(const struct session *s, const struct parcel *p);
+/* Was it archived before the session began, whose client reads the archive? */
+bool session_will_read(const struct session *s, const struct stanza *st);
 /* Bytes on their way to the client. */
 size_t session_queued(const struct session *s);
 

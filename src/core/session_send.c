@@ -5,6 +5,7 @@
  */
 #include "core/sm.h"
 
+#include "base/random.h"
 #include "core/conf.h"
 #include "core/hooks.h"
 #include "core/metrics.h"
@@ -203,4 +204,20 @@ bool
 session_has_parcel(const struct session *s, const struct parcel *p)
 {
 	return s->sm != NULL && sm_has_parcel(s->sm, p);
+}
+
+/*
+ * What came later it may have asked for too early, so it is sent that: rather
+ * twice than never.
+ */
+bool
+session_will_read(const struct session *s, const struct stanza *st)
+{
+	const struct elem *e = elem_child(st->root, EL_STANZA_ID);
+	int64_t when;
+
+	while (e != NULL && !str_eq(elem_attr(e, AT_BY), s->account->jid.bare))
+		e = elem_next(e, EL_STANZA_ID);
+	return s->reads_archive && e != NULL &&
+	       uuid7_time(elem_attr(e, AT_ID), &when) == 0 && when < s->since;
 }

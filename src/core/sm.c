@@ -242,6 +242,7 @@ sm_sent(struct sm *sm, struct wire *w, const struct stanza *st,
 	item->kind = (uint8_t)st->kind;
 	item->is_late = st->is_resent;
 	item->is_archived = st->is_archived;
+	item->is_copied = st->is_copied;
 	item->is_worth = st->kind == STANZA_MESSAGE && !st->is_carbon &&
 			 (st->is_resent || offline_is_worth(st->root));
 	if (p != NULL)

@@ -56,6 +56,7 @@ struct sm_item {
 	bool is_worth;	  /* a message to be kept for the client */
 	bool is_late;	  /* it came from the spool, and is stamped */
 	bool is_archived; /* it is in the archive: no error to the sender */
+	bool is_copied;	  /* other sessions got carbons of it */
 };
 
 struct sm {

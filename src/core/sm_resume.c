@@ -41,6 +41,7 @@ sm_item_stanza(struct sm *sm, struct sm_item *item)
 	st->received = item->received;
 	st->is_resent = item->is_late;
 	st->is_archived = item->is_archived;
+	st->is_copied = item->is_copied;
 	return st;
 }
 
@@ -209,6 +210,16 @@ takes_messages(const struct session *s)
 	       s->priority >= 0;
 }
 
+/* It has it, as a carbon, or from the archive. */
+static bool
+has_otherwise(const struct session *s, const struct stanza *st)
+{
+	if (st->is_copied && s->copies_since > 0 &&
+	    s->copies_since <= st->received)
+		return true;
+	return session_will_read(s, st);
+}
+
 /*
  * To each session that takes messages, each in its turn: the first that
  * acknowledges it takes it out of the spool. False if there is none.
@@ -223,7 +234,7 @@ pass_on(struct account *acct, struct stanza *st, struct parcel *p)
 	{
 		struct stanza *copy;
 
-		if (!takes_messages(s))
+		if (!takes_messages(s) || has_otherwise(s, st))
 			continue;
 		copy = stanza_copy(st);
 		copy->is_resent = true;

@@ -18,6 +18,14 @@
 #define PAGE 50
 /* How often a slow session is looked at. */
 #define LOOK_MS 200
+/* More queries than that do not wait: a client may see something twice. */
+#define ASKED_MAX 16
+
+struct asked {
+	struct stanza *iq;
+	void (*go_on)(void *ctx);
+	void *ctx;
+};
 
 struct flush {
 	struct session *session; /* NULL: it has ended */
@@ -29,7 +37,9 @@ struct flush {
 	bool is_looking;	  /* a receipt is out */
 	bool is_busy;		  /* in use further up the stack */
 	struct list held;	  /* live messages */
-	struct parcel **wrote;	  /* to be deleted */
+	struct asked *asked;	  /* queries of the archive; ASKED_MAX */
+	unsigned asked_count;
+	struct parcel **wrote; /* to be deleted */
 	size_t wrote_count, wrote_cap;
 };
 
@@ -61,11 +71,12 @@ flush_settle(struct flush *f)
 	if (f->is_busy || f->is_reading || f->is_looking || f->is_running ||
 	    f->wrote_count > 0)
 		return;
-	must(list_is_empty(&f->held));
+	must(list_is_empty(&f->held) && f->asked_count == 0);
 	timer_stop(&f->timer);
 	if (f->session != NULL)
 		f->session->flush = NULL;
 	xfree(f->wrote);
+	xfree(f->asked);
 	xfree(f);
 	account_unpin(acct);
 }
@@ -110,6 +121,40 @@ held_keep(struct flush *f)
 		list_del(&st->node);
 		session_keep_unsent(f->account, st);
 	}
+}
+
+/* ---- queries behind it ---- */
+
+bool
+flush_ask(
+    struct session *s, struct stanza *iq, void (*go_on)(void *ctx), void *ctx)
+{
+	struct flush *f = s->flush;
+
+	if (f == NULL || !f->is_running || f->asked_count == ASKED_MAX)
+		return false;
+	if (f->asked == NULL)
+		f->asked =
+		    (struct asked *)xmalloc(ASKED_MAX * sizeof(f->asked[0]));
+	f->asked[f->asked_count++] = (struct asked){ iq, go_on, ctx };
+	return true;
+}
+
+static void
+asked_go_on(struct flush *f)
+{
+	for (unsigned i = 0; i < f->asked_count; i++)
+		f->asked[i].go_on(f->asked[i].ctx);
+	f->asked_count = 0;
+}
+
+/* Nobody is there to be answered any more. */
+static void
+asked_drop(struct flush *f)
+{
+	for (unsigned i = 0; i < f->asked_count; i++)
+		stanza_free(&f->asked[i].iq);
+	f->asked_count = 0;
 }
 
 /* ---- what was written to a session that does not count ---- */
@@ -192,17 +237,6 @@ is_known(const struct session *s, const struct parcel *p)
 	       session_has_parcel(s, p);
 }
 
-/* Has it an id in the account's archive, from which the client will read it? */
-static bool
-is_in_archive(const struct session *s, const struct stanza *st)
-{
-	const struct elem *e = elem_child(st->root, EL_STANZA_ID);
-
-	while (e != NULL && !str_eq(elem_attr(e, AT_BY), s->account->jid.bare))
-		e = elem_next(e, EL_STANZA_ID);
-	return s->reads_archive && e != NULL;
-}
-
 static void
 send_item(struct flush *f, const struct kv_item *item)
 {
@@ -226,7 +260,7 @@ send_item(struct flush *f, const struct kv_item *item)
 		    STR_ARG(item->key));
 		spool_del(f->account, item->key);
 		arena_free(&a);
-	} else if (is_in_archive(f->session, st)) {
+	} else if (session_will_read(f->session, st)) {
 		spool_del(f->account, item->key);
 		stanza_free(&st);
 	} else {
@@ -308,6 +342,8 @@ flush_step(struct flush *f)
 			flush_read(f);
 	}
 	held_send(f);
+	if (!f->is_running)
+		asked_go_on(f);
 	if (is_late && f->session != NULL)
 		timer_start(&f->timer, LOOK_MS, on_timer);
 	f->is_busy = false;
@@ -337,6 +373,7 @@ spool_flush(struct account *acct, struct session *s)
 
 /* ---- the session's life ---- */
 
+/* A resumption waits for the answers, so they can't wait for that. */
 void
 flush_stop(struct session *s)
 {
@@ -345,6 +382,7 @@ flush_stop(struct session *s)
 	timer_stop(&s->flush->timer);
 	wrote_drop(s->flush, false);
 	held_keep(s->flush);
+	asked_go_on(s->flush);
 }
 
 void
@@ -361,6 +399,7 @@ flush_end(struct session *s)
 
 	if (f == NULL)
 		return;
+	asked_drop(f);
 	flush_stop(s);
 	s->flush = NULL;
 	f->session = NULL;

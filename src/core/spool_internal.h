@@ -77,6 +77,14 @@ void flush_add(struct session *s, struct stanza *st);
  * leaves the spool when the kernel has it.
  */
 void flush_wrote(struct session *s, struct parcel *p);
+/*
+ * A query of the archive by the session: `go_on` is called when what came
+ * before it has been sent, so that the client is not sent behind a page what
+ * it found there. The query is freed if the session ends first. False if it
+ * need not wait.
+ */
+bool flush_ask(
+    struct session *s, struct stanza *iq, void (*go_on)(void *ctx), void *ctx);
 /* The session lost its link; has it back; ends. */
 void flush_stop(struct session *s);
 void flush_resume(struct session *s);

@@ -87,6 +87,7 @@ struct stanza {
 	bool is_resent;	    /* from the spool: delivered late, stamped */
 	bool is_private;    /* not to be copied to other sessions */
 	bool is_ours;	    /* an answer that the server made */
+	bool is_copied;	    /* other sessions got carbons of it */
 	bool is_part;	    /* of an answer whose end comes behind it */
 	bool is_by_app;	    /* sent for its account by an application: without a
 			 * session, so it need not have joined a room */

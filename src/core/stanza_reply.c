@@ -82,6 +82,7 @@ turn_round(struct stanza *st, enum stanza_type type)
 	stanza_set_type(st, type);
 	st->is_from_local = st->is_archived = st->is_carbon = false;
 	st->is_resent = st->is_private = st->is_part = false;
+	st->is_copied = false;
 	st->is_ours = true;
 	st->is_by_app = false;
 	st->spool_key = st->archive_id = STR_NONE;
