@@ -91,6 +91,11 @@ static const struct option options[] = {
 	OPTIONS_END,
 };
 
+static const struct hook hooks[] = {
+	{ HOOK_ACCOUNT_BELONGINGS, NORMAL, .belongings = on_belongings },
+	HOOKS_END,
+};
+
 static const struct http_route http[] = {
 	{ .method = "PUT",
 	    .path = "/upload/",
@@ -106,6 +111,7 @@ MODULE(http_upload) = {
 	.options_size = sizeof(struct upload_options),
 	.state_size = sizeof(struct upload),
 	.options = options,
+	.hooks = hooks,
 	.http = http,
 	.service_option = "host",
 	.service = on_service,

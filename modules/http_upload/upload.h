@@ -59,6 +59,9 @@ void on_slot_request(struct mod *m, struct stanza *iq);
 struct str note_make(
     struct arena *a, uint64_t size, int64_t time, bool is_done);
 
+/* belongings.c: of an account that is to go, or whose goods are listed */
+void on_belongings(struct mod *m, struct belongings *b);
+
 /* put.c, get.c */
 void on_put(struct http_req *r);
 void on_get(struct http_req *r);

@@ -193,11 +193,17 @@ static const struct option options[] = {
 	OPTIONS_END,
 };
 
+static const struct hook hooks[] = {
+	{ HOOK_ACCOUNT_BELONGINGS, NORMAL, .belongings = on_belongings },
+	HOOKS_END,
+};
+
 MODULE(muc) = {
 	.summary = "rooms where many people talk",
 	.options_size = sizeof(struct muc_options),
 	.state_size = sizeof(struct muc),
 	.options = options,
+	.hooks = hooks,
 	.commands = muc_commands,
 	.service_option = "host",
 	.service = on_stanza,

@@ -291,6 +291,11 @@ void aff_change(struct room *r, const struct change *c, struct store_write *w);
 /* May he read who has which affiliation, but for those who are banned? */
 bool may_read_lists(const struct room *r, const struct jid *who);
 
+/* ---- belongings.c ------------------------------------------------------- */
+
+/* What an account has in the rooms of all our services. */
+void on_belongings(struct mod *m, struct belongings *b);
+
 /* ---- mav.c ------------------------------------------------------------- */
 
 /* An affiliation has changed: there is a new version. */

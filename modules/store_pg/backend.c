@@ -171,6 +171,7 @@ lane_of(const struct store_req *req)
 		return req->is_behind ? LANE_WRITE : LANE_READ;
 	case STORE_ACCOUNT_LIST:
 	case STORE_ACCOUNT_COUNT:
+	case STORE_KV_STORES:
 	case STORE_KV_OWNERS:
 		return req->is_behind ? LANE_WRITE : LANE_SLOW;
 	default:
@@ -240,6 +241,7 @@ job_send(struct link *l, struct job *job)
 	case STORE_KV_GET:
 	case STORE_KV_LIST:
 	case STORE_KV_COUNT:
+	case STORE_KV_STORES:
 	case STORE_KV_OWNERS:
 	case STORE_STORES:
 		return kv_send(l, job);
@@ -280,6 +282,7 @@ job_result(struct job *job, unsigned part, const PGresult *res)
 	case STORE_KV_GET:
 	case STORE_KV_LIST:
 	case STORE_KV_COUNT:
+	case STORE_KV_STORES:
 	case STORE_KV_OWNERS:
 	case STORE_STORES:
 		return kv_result(job, part, res);

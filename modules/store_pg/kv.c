@@ -88,6 +88,21 @@ names_query(const struct store_req *req, struct query *q)
 		query_text(q, req->store);
 }
 
+static void
+stores_query(const struct store_req *req, struct query *q)
+{
+	query_init(q, "WITH RECURSIVE t(name) AS ("
+		      "(SELECT store FROM kv WHERE owner = $3 AND store > $1"
+		      " ORDER BY store LIMIT 1) UNION ALL"
+		      " SELECT (SELECT kv.store FROM kv WHERE kv.owner = $3 AND"
+		      " kv.store > t.name ORDER BY kv.store LIMIT 1)"
+		      " FROM t WHERE t.name IS NOT NULL)"
+		      " SELECT name FROM t WHERE name IS NOT NULL LIMIT $2");
+	query_text(q, str_is_none(req->key) ? STR("") : req->key);
+	query_limit(q, req->limit);
+	query_text(q, req->owner);
+}
+
 int
 kv_send(struct link *l, struct job *job)
 {
@@ -110,6 +125,9 @@ kv_send(struct link *l, struct job *job)
 		    "SELECT count(*) FROM kv WHERE owner = $1 AND store = $2");
 		query_text(&q, req->owner);
 		query_text(&q, req->store);
+		break;
+	case STORE_KV_STORES:
+		stores_query(req, &q);
 		break;
 	default:
 		names_query(req, &q);

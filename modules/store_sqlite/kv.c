@@ -134,7 +134,8 @@ count(struct db *db, struct store_req *req)
 
 /* One seek for each name, however many rows have it. */
 static int
-names(struct db *db, struct store_req *req, const char *first, const char *next)
+names(struct db *db, struct store_req *req, struct str of, const char *first,
+    const char *next)
 {
 	struct str last = req->key;
 	size_t cap = 0;
@@ -144,8 +145,8 @@ names(struct db *db, struct store_req *req, const char *first, const char *next)
 		    db_prepare(db, str_is_none(last) ? first : next);
 		int ret;
 
-		if (!str_is_empty(req->store))
-			bind_text(st, 1, req->store);
+		if (!str_is_empty(of))
+			bind_text(st, 1, of);
 		if (!str_is_none(last))
 			bind_text(st, 2, last);
 		ret = db_step(db, st);
@@ -165,21 +166,30 @@ names(struct db *db, struct store_req *req, const char *first, const char *next)
 static int
 owners(struct db *db, struct store_req *req)
 {
-	return names(db, req, "SELECT min(owner) FROM kv WHERE store = ?1",
+	return names(db, req, req->store,
+	    "SELECT min(owner) FROM kv WHERE store = ?1",
 	    "SELECT min(owner) FROM kv WHERE store = ?1 AND owner > ?2");
 }
 
 static int
 stores(struct db *db, struct store_req *req)
 {
-	return names(db, req, "SELECT min(store) FROM kv",
+	return names(db, req, STR_NONE, "SELECT min(store) FROM kv",
 	    "SELECT min(store) FROM kv WHERE store > ?2");
+}
+
+static int
+stores_of_owner(struct db *db, struct store_req *req)
+{
+	return names(db, req, req->owner,
+	    "SELECT min(store) FROM kv WHERE owner = ?1",
+	    "SELECT min(store) FROM kv WHERE owner = ?1 AND store > ?2");
 }
 
 static int
 hosts(struct db *db, struct store_req *req)
 {
-	return names(db, req, "SELECT min(host) FROM account",
+	return names(db, req, STR_NONE, "SELECT min(host) FROM account",
 	    "SELECT min(host) FROM account WHERE host > ?2");
 }
 
@@ -195,6 +205,9 @@ kv_read(struct db *db, struct store_req *req)
 		break;
 	case STORE_KV_COUNT:
 		req->err = count(db, req);
+		break;
+	case STORE_KV_STORES:
+		req->err = stores_of_owner(db, req);
 		break;
 	case STORE_STORES:
 		req->err = stores(db, req);

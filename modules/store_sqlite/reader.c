@@ -38,6 +38,7 @@ req_read(struct db *db, struct store_req *req)
 	case STORE_KV_GET:
 	case STORE_KV_LIST:
 	case STORE_KV_COUNT:
+	case STORE_KV_STORES:
 	case STORE_KV_OWNERS:
 	case STORE_STORES:
 	case STORE_HOSTS:

@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "core/account_impl.h"
 #include "core/auth.h"
+#include "core/belongings.h"
 #include "core/client.h"
 #include "core/conf.h"
 #include "core/hooks.h"
@@ -348,11 +349,32 @@ on_removed(void *ctx, int err)
 	account_unpin(acct);
 }
 
+/*
+ * What it has elsewhere is gone first: after a crash between the two there is
+ * an account still, to be removed again.
+ */
+static void
+on_belongings_gone(void *ctx, int err, json_t *list)
+{
+	struct op *op = ctx;
+	struct store_write *w;
+
+	json_decref(list);
+	if (err < 0) {
+		on_removed(op, err);
+		return;
+	}
+	w = store_write_new(op->jid.full);
+	account_delete(w, op->jid.full);
+	kv_clear(w, op->jid.full, STR_NONE);
+	archive_clear(w, op->jid.full, STR_NONE);
+	store_commit(&w, on_removed, op);
+}
+
 static void
 on_found_to_remove(void *ctx, int err, struct account *acct)
 {
 	struct op *op = ctx;
-	struct store_write *w;
 
 	if (acct == NULL || acct->is_deleted) {
 		op_end(op, err < 0 ? err : ERR_ABSENT);
@@ -362,11 +384,7 @@ on_found_to_remove(void *ctx, int err, struct account *acct)
 	account_pin(acct);
 	/* Nothing more is done in its name. */
 	acct->is_deleted = true;
-	w = store_write_new(op->jid.full);
-	account_delete(w, op->jid.full);
-	kv_clear(w, op->jid.full, STR_NONE);
-	archive_clear(w, op->jid.full, STR_NONE);
-	store_commit(&w, on_removed, op);
+	belongings_begin(acct, true, on_belongings_gone, op);
 }
 
 static void

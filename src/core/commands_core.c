@@ -19,6 +19,7 @@ static const struct command *const tables[] = {
 	commands_sessions,
 	commands_stanza,
 	commands_stats,
+	commands_contents,
 	commands_tokens,
 };
 

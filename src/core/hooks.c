@@ -160,6 +160,16 @@ hook_account(enum hook_point point, struct account *acct)
 }
 
 void
+hook_belongings(struct belongings *b)
+{
+	const struct chain *c =
+	    chain_of(HOOK_ACCOUNT_BELONGINGS, belongings_account(b)->host);
+
+	for (size_t i = 0; i < c->count; i++)
+		c->item[i].hook->belongings(c->item[i].mod, b);
+}
+
+void
 hook_roster(struct account *acct, const struct roster_item *item)
 {
 	const struct chain *c = chain_of(HOOK_ROSTER_CHANGED, acct->host);

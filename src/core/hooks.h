@@ -25,6 +25,8 @@ void hook_presence(struct session *s, struct elem *presence);
 /* HOOK_PRESENCE_ALLOW: may the account's presence go there? */
 bool hook_presence_allow(struct account *acct, const struct jid *to);
 void hook_account(enum hook_point point, struct account *acct);
+/* HOOK_ACCOUNT_BELONGINGS */
+void hook_belongings(struct belongings *b);
 void hook_roster(struct account *acct, const struct roster_item *item);
 /* HOOK_STREAM_FEATURES or HOOK_BIND_FEATURES. */
 void hook_features(

@@ -28,6 +28,7 @@
 #include "core/account_walk.h"
 #include "core/adhoc.h"
 #include "core/app_token.h"
+#include "core/belongings.h"
 #include "core/blocklist.h"
 #include "core/bytestream.h"
 #include "core/command.h"
@@ -114,6 +115,11 @@ enum hook_point {
 	HOOK_ACCOUNT_UNLOAD,
 	HOOK_ACCOUNT_OFFLINE, /* its last available session is gone */
 	HOOK_ACCOUNT_DELETED, /* keyed values and archive go by themselves */
+	/*
+	 * (mod, belongings): what it has elsewhere is listed, or removed (see
+	 * belongings.h); before the account goes.
+	 */
+	HOOK_ACCOUNT_BELONGINGS,
 	HOOK_ACCOUNT_CREATED,
 	/* (mod, account, roster item as it is now; sub NONE: may be gone) */
 	HOOK_ROSTER_CHANGED,
@@ -169,6 +175,7 @@ struct hook {
 		enum verdict (*contact)(struct mod *m, struct account *acct,
 		    const struct jid *contact);
 		void (*account)(struct mod *m, struct account *acct);
+		void (*belongings)(struct mod *m, struct belongings *b);
 		void (*roster)(struct mod *m, struct account *acct,
 		    const struct roster_item *item);
 		void (*features)(

@@ -19,6 +19,7 @@ enum store_op {
 	STORE_KV_GET,
 	STORE_KV_LIST,
 	STORE_KV_COUNT,
+	STORE_KV_STORES, /* of an owner, after `key` (or none) */
 	STORE_KV_OWNERS,
 	STORE_ARCHIVE_FIND,
 	STORE_ARCHIVE_ENDS,

@@ -104,6 +104,18 @@ kv_count(struct str owner, struct str store, store_count_fn *done, void *ctx)
 }
 
 void
+kv_stores(struct str owner, struct str after, size_t limit,
+    store_names_fn *done, void *ctx)
+{
+	struct store_req *req = req_new(STORE_KV_STORES, owner, ctx);
+
+	req->key = copy(req->arena, after);
+	req->limit = limit;
+	req->cb.names = done;
+	req_submit(req);
+}
+
+void
 kv_owners(struct str store, struct str after, size_t limit,
     store_names_fn *done, void *ctx)
 {

@@ -264,6 +264,7 @@ req_call_back(struct store_req *req)
 		req->cb.account(req->ctx, err, err == 0 ? req->row : NULL);
 		break;
 	case STORE_ACCOUNT_LIST:
+	case STORE_KV_STORES:
 	case STORE_KV_OWNERS:
 	case STORE_HOSTS:
 	case STORE_STORES:

@@ -95,6 +95,9 @@ API void kv_list(struct str owner, struct str store, struct str after,
     bool reverse, size_t limit, store_items_fn *done, void *ctx);
 API void kv_count(
     struct str owner, struct str store, store_count_fn *done, void *ctx);
+/* Names of the stores that the owner has, in order, after `after`. */
+API void kv_stores(struct str owner, struct str after, size_t limit,
+    store_names_fn *done, void *ctx);
 /* Owners that have a store of this name, in order, after `after`. */
 API void kv_owners(struct str store, struct str after, size_t limit,
     store_names_fn *done, void *ctx);

@@ -458,6 +458,31 @@ rig_owners(unsigned loop, struct arena *a, const char *store, struct str after,
 }
 
 static void
+start_stores(void *arg)
+{
+	struct call *c = arg;
+
+	kv_stores(c->owner, c->key, c->limit, on_names, c);
+}
+
+int
+rig_stores(unsigned loop, struct arena *a, const char *owner, struct str after,
+    size_t limit, struct str **names_r, size_t *count_r)
+{
+	struct call c = {
+		.a = a,
+		.owner = str_c(owner),
+		.key = after,
+		.limit = limit,
+	};
+
+	rig_run(loop, start_stores, &c);
+	*names_r = c.names;
+	*count_r = c.n;
+	return c.err;
+}
+
+static void
 start_account(void *arg)
 {
 	struct call *c = arg;

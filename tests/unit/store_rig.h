@@ -77,6 +77,8 @@ int rig_get(unsigned loop, struct arena *a, const char *owner,
 int rig_list(unsigned loop, struct arena *a, struct str owner, struct str store,
     struct str after, bool is_reverse, size_t limit, struct kv_item **items_r,
     size_t *count_r);
+int rig_stores(unsigned loop, struct arena *a, const char *owner,
+    struct str after, size_t limit, struct str **names_r, size_t *count_r);
 int rig_kv_count(
     unsigned loop, const char *owner, const char *store, uint64_t *count_r);
 int rig_owners(unsigned loop, struct arena *a, const char *store,

@@ -151,6 +151,30 @@ test_kv_clear(void **state)
 }
 
 static void
+test_kv_stores(void **state)
+{
+	struct str *names;
+	size_t n;
+
+	rig_put(0, "many@x", "vcard", "a", "1");
+	rig_put(0, "many@x", "roster", "a", "1");
+	rig_put(0, "many@x", "roster", "b", "1");
+	rig_put(0, "other@x", "spool", "b", "1");
+	assert_int_equal(
+	    rig_stores(0, rig.a, "many@x", STR_NONE, 10, &names, &n), 0);
+	assert_int_equal(n, 2);
+	rig_assert_str(names[0], "roster");
+	rig_assert_str(names[1], "vcard");
+	assert_int_equal(
+	    rig_stores(0, rig.a, "many@x", STR("roster"), 10, &names, &n), 0);
+	assert_int_equal(n, 1);
+	rig_assert_str(names[0], "vcard");
+	assert_int_equal(
+	    rig_stores(0, rig.a, "none@x", STR_NONE, 10, &names, &n), 0);
+	assert_int_equal(n, 0);
+}
+
+static void
 test_kv_owners(void **state)
 {
 	struct str *names;
@@ -396,6 +420,7 @@ main(void)
 		TEST(test_kv_list),
 		TEST(test_kv_clear),
 		TEST(test_kv_owners),
+		TEST(test_kv_stores),
 		TEST(test_account),
 		TEST(test_account_exists),
 		TEST(test_account_update),
