@@ -267,6 +267,7 @@ daemon_ready(void)
 		    "another");
 	log_info(&log_daemon, "ready");
 	notify_systemd("READY=1");
+	watchdog_start();
 }
 
 int
@@ -357,13 +358,16 @@ daemon_run(void)
 	bool is_settling = false;
 
 	while (!is_ending()) {
+		int wait = watchdog_feed();
+
 		struct pollfd fds[] = {
 			{ .fd = d.signals, .events = POLLIN },
 			{ .fd = main_fd(), .events = POLLIN },
 		};
 
-		if (poll(fds, 2, is_settling ? SETTLE_LOOK_MS : -1) < 0 &&
-		    errno != EINTR)
+		if (is_settling && (wait < 0 || wait > SETTLE_LOOK_MS))
+			wait = SETTLE_LOOK_MS;
+		if (poll(fds, 2, wait) < 0 && errno != EINTR)
 			break;
 		signals_run();
 		main_run();
@@ -471,9 +475,12 @@ restart(void)
 int
 daemon_end(void)
 {
+	bool is_restart =
+	    __atomic_load_n(&d.end, __ATOMIC_RELAXED) == END_RESTART;
 	int status = 0;
 
-	notify_systemd("STOPPING=1");
+	/* Who says that it stops is killed when it goes on. */
+	notify_systemd(is_restart ? "RELOADING=1" : "STOPPING=1");
 	log_info(&log_daemon, "stops");
 	loops_end();
 	main_run();
@@ -484,7 +491,7 @@ daemon_end(void)
 	tls_trust_drop();
 	hosts_fini();
 	datadir_close();
-	if (__atomic_load_n(&d.end, __ATOMIC_RELAXED) == END_RESTART) {
+	if (is_restart) {
 		restart();
 		status = 1;
 	} else {

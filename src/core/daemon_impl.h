@@ -38,6 +38,13 @@ void privilege_raise_files(void);
 /* "READY=1"; does nothing when it was not systemd that started us. */
 void notify_systemd(const char *state);
 
+/*
+ * What $WATCHDOG_USEC asks for: a word, as long as all loops answer. From the
+ * main thread; the time in ms until it has to be fed again, or -1: never.
+ */
+void watchdog_start(void);
+int watchdog_feed(void);
+
 /* ---- certs.c ---- */
 
 /*

@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: MIT
+"""What operators are given beside the server: the dashboard and the alerts
+know its metrics, and the unit shuts it in."""
+
+import json
+import os
+import re
+import shutil
+import socket
+import subprocess
+import urllib.request
+
+import pytest
+import yaml
+
+TOP = os.path.dirname(os.path.dirname(os.path.dirname(
+    os.path.abspath(__file__))))
+METRIC = re.compile(r"\brookery_[a-z0-9_]+")
+# The worst that systemd-analyze may say of the unit, times ten.
+EXPOSURE = 20
+
+
+def read(*path):
+    with open(os.path.join(TOP, *path), encoding="utf-8") as file:
+        return file.read()
+
+
+@pytest.fixture(name="metrics")
+def fixture_metrics(make_server, event_loop):
+    """The names that /metrics has."""
+    server = make_server({"listen": [{"type": "http", "ip": "127.0.0.1",
+                                      "port": "http"}]})
+    event_loop.run_until_complete(server.start())
+    url = f"http://127.0.0.1:{server.port['http']}/metrics"
+    with urllib.request.urlopen(url, timeout=30) as answer:
+        text = answer.read().decode()
+    return set(re.findall(r"^(rookery_\w+)[ {]", text, re.M))
+
+
+def test_dashboard(metrics):
+    """Every expression of the dashboard is about metrics that there are, and
+    there is no metric that it does not show."""
+    board = json.loads(read("contrib", "grafana", "rookery.json"))
+    shown = set()
+    for panel in board["panels"]:
+        assert panel["targets"], panel["title"]
+        for target in panel["targets"]:
+            found = METRIC.findall(target["expr"])
+            assert found, target
+            shown.update(found)
+    for variable in board["templating"]["list"]:
+        assert set(METRIC.findall(variable["query"])) <= metrics
+    assert shown == metrics
+
+
+def test_alerts(metrics):
+    """So are the alerts, and each says what to do."""
+    rules = yaml.safe_load(read("contrib", "prometheus", "rookery.rules.yml"))
+    for group in rules["groups"]:
+        for rule in group["rules"]:
+            found = set(METRIC.findall(rule["expr"]))
+            assert found <= metrics, rule["alert"]
+            assert found or "up{" in rule["expr"]
+            assert rule["annotations"]["description"]
+    known = os.path.join(TOP, "contrib", "prometheus", "rookery.rules.yml")
+    if shutil.which("promtool"):
+        subprocess.run(["promtool", "check", "rules", known], check=True,
+                       timeout=60)
+
+
+@pytest.mark.skipif(not shutil.which("systemd-analyze"),
+                    reason="systemd-analyze is not there")
+def test_unit(make_server, tmp_path):
+    """The unit as it is installed keeps the server from all that is not its
+    business."""
+    build = make_server().build
+    subprocess.run(["make", "-s", "-C", build, "etc/rookery.service"],
+                   check=True, timeout=60, stdout=subprocess.DEVNULL)
+    unit = shutil.copy(os.path.join(build, "etc", "rookery.service"), tmp_path)
+    done = subprocess.run(
+        ["systemd-analyze", "security", "--offline=true", "--no-pager",
+         f"--threshold={EXPOSURE}", unit], stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT, text=True, timeout=60, check=False)
+    worst = [line for line in done.stdout.splitlines() if "✗" in line]
+    assert done.returncode == 0, "\n".join(worst)
+    assert "Overall exposure level" in done.stdout, done.stdout
+
+
+@pytest.fixture(name="told")
+def fixture_told(tmp_path):
+    """What systemd hears; its next word, but for those to be passed over."""
+    path = str(tmp_path / "notify")
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    sock.bind(path)
+    sock.settimeout(60)
+
+    def take(*but):
+        while True:
+            word = sock.recv(4096).decode()
+            if word not in but:
+                return word
+
+    take.path = path
+    yield take
+    sock.close()
+
+
+async def test_watchdog(make_server, told):
+    """While its loops turn, systemd is told so, all the time."""
+    server = make_server()
+    server.extra_env["NOTIFY_SOCKET"] = told.path
+    server.extra_env["WATCHDOG_USEC"] = "150000"
+    await server.start()
+    assert told() == "READY=1"
+    for _ in range(5):
+        assert told() == "WATCHDOG=1"
+    await server.stop()
+    assert told("WATCHDOG=1") == "STOPPING=1"
+
+
+async def test_no_watchdog(make_server, told):
+    """A watchdog of another process is none of ours."""
+    server = make_server()
+    server.extra_env["NOTIFY_SOCKET"] = told.path
+    server.extra_env["WATCHDOG_USEC"] = "3000"
+    server.extra_env["WATCHDOG_PID"] = "1"
+    await server.start()
+    assert told() == "READY=1"
+    await server.client("romeo")
+    await server.stop()
+    assert told() == "STOPPING=1"
+
+
+async def test_restart_is_no_stop(make_server, told):
+    """Who says that it stops would be killed after a while."""
+    server = make_server()
+    server.extra_env["NOTIFY_SOCKET"] = told.path
+    await server.start()
+    assert told() == "READY=1"
+    server.ctl("restart")
+    assert told() == "RELOADING=1"
+    assert told() == "READY=1"
+    await server.client("romeo")
