@@ -82,7 +82,8 @@ async def main():
     process = await start(root)
     if step == "first":
         ctl(root, "register", "romeo", HOST, "secret")
-        print(ctl(root, "module_load", "example"), end="")
+        # It found that module where the package's are.
+        print(ctl(root, "module_reload", "example"), end="")
     print(ctl(root, "status"), end="")
     await asyncio.wait_for(talk(), PATIENCE)
     # Where the log is a file, logrotate moves it.
