@@ -374,6 +374,12 @@ mod_generation(void)
 }
 
 void
+mod_changed(void)
+{
+	worker->generation++;
+}
+
+void
 worker_carry_out(const struct plan *plan)
 {
 	struct worker *w = worker;

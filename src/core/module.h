@@ -152,6 +152,8 @@ enum hook_point {
 	 * would be without.
 	 */
 	HOOK_HOST_MESSAGE,
+	/* An iq request to the host itself, before its routes. Not HELD. */
+	HOOK_IQ_HOST,
 
 	HOOK_COUNT,
 };
@@ -329,6 +331,8 @@ API void hook_disco(enum hook_point point, const struct host *host,
  * what they made of the above.
  */
 API unsigned mod_generation(void);
+/* On this worker: what disco says of the host or of accounts has changed. */
+API void mod_changed(void);
 /* Service domains of the host. */
 API void mod_each_service(const struct host *host,
     void (*fn)(void *ctx, const struct jid *domain), void *ctx);

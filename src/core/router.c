@@ -61,10 +61,10 @@ to_host(struct host *host, struct stanza *st)
 	if (st->kind == STANZA_IQ) {
 		if (st->type & (IQ_RESULT | IQ_ERROR))
 			iq_answered(st);
-		else if (jid_is_bare(&st->to))
-			run_host_iq(host, st);
-		else
+		else if (!jid_is_bare(&st->to))
 			stanza_refuse(st, EL_SERVICE_UNAVAILABLE);
+		else if (hook_stanza(HOOK_IQ_HOST, host, st) == STANZA_PASS)
+			run_host_iq(host, st);
 		return;
 	}
 	/* It sees everybody's presence anyway, and has no use for it. */
