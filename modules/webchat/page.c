@@ -39,6 +39,18 @@ static const char help[] =
     "</body>\n"
     "</html>\n";
 
+/*
+ * In place of the client's own footer, which loads pictures from others' sites
+ * before anybody has logged in.
+ */
+static const char footer[] =
+    "customElements.define(\"converse-footer\", class extends HTMLElement {\n"
+    " connectedCallback() {\n"
+    "  this.innerHTML = '<p class=\"text-center\"><a target=\"_blank\" "
+    "rel=\"noopener\" href=\"https://conversejs.org\">Converse.js</a></p>';\n"
+    " }\n"
+    "});\n";
+
 static struct str
 url_of(const struct http_req *r, const char *module, struct str configured,
     const char *scheme, const char *path)
@@ -168,6 +180,7 @@ webchat_start(struct http_req *r)
 	json_t *all = settings(r);
 	struct buf out = { 0 };
 
+	buf_add_str(&out, str_c(footer));
 	buf_add_str(&out, STR("converse.initialize("));
 	json_dump_callback(all, add_text, &out, JSON_INDENT(1));
 	buf_add_str(&out, STR(");\n"));

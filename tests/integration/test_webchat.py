@@ -87,8 +87,8 @@ def settings(server, **headers):
     assert got["content-type"] == "text/javascript; charset=utf-8"
     assert got["cache-control"] == "no-store"
     text = body.decode()
-    assert text.startswith("converse.initialize(") and text.endswith(");\n")
-    return json.loads(text[len("converse.initialize("):-len(");\n")])
+    assert text.endswith(");\n")
+    return json.loads(text.split("converse.initialize(")[1][:-len(");\n")])
 
 
 def test_files(launch):
