@@ -312,9 +312,13 @@ on_members(void *ctx, unsigned status, const json_t *value, const char *text)
 		return;
 	}
 	list = json_array();
-	json_array_foreach(value, i, v) json_array_append_new(
-	    list, json_pack("{s:O, s:O}", "user_id", json_object_get(v, "jid"),
-		      "affiliation", json_object_get(v, "affiliation")));
+	json_array_foreach(value, i, v)
+	{
+		json_array_append_new(
+		    list, json_pack("{s:O, s:O}", "user_id",
+			      json_object_get(v, "jid"), "affiliation",
+			      json_object_get(v, "affiliation")));
+	}
 	call_json(c, json_pack("{s:o}", "members", list));
 }
 
