@@ -54,6 +54,7 @@ extern const struct command commands_bans[];
 extern const struct command commands_clients[];
 extern const struct command commands_components[];
 extern const struct command commands_contents[]; /* account_contents.c */
+extern const struct command commands_export[];	 /* account_export.c */
 extern const struct command commands_kindly[];
 extern const struct command commands_logs[];
 extern const struct command commands_modules[];

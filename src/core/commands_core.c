@@ -20,6 +20,7 @@ static const struct command *const tables[] = {
 	commands_stanza,
 	commands_stats,
 	commands_contents,
+	commands_export,
 	commands_tokens,
 };
 

@@ -1,6 +1,10 @@
 # SPDX-License-Identifier: MIT
 """The end of an account: all that it owns is listed, and goes with it."""
 
+import os
+import stat
+import xml.etree.ElementTree as ET
+
 import pytest
 
 from test_upload import Client, ask, files
@@ -131,3 +135,59 @@ def test_removed_by_its_user(server):
     assert affiliation(server, "shared", "romeo") == "none"
     command(server, "register", "romeo", "localhost", "secret")
     assert contents(server) == {}
+
+
+PIE = "{urn:xmpp:pie:0}"
+PUBSUB = "{http://jabber.org/protocol/pubsub}"
+
+
+def export(server, name="romeo.xml"):
+    path = os.path.join(server.folder, name)
+    command(server, "export_account", "romeo", "localhost", path)
+    return path
+
+
+def test_export_is_read_again(server):
+    furnish(server)
+    want = [f"a <b> & 'c' {i}" for i in range(130)]
+    for body in want:
+        command(server, "send_message", "chat", "juliet@localhost",
+                "romeo@localhost", "", body)
+    path = export(server)
+    assert stat.S_IMODE(os.stat(path).st_mode) == 0o600
+    user = ET.parse(path).getroot().find(f"{PIE}host/{PIE}user")
+    assert user.get("name") == "romeo"
+    keys = user.findall("{urn:xmpp:pie:0#scram}scram-credentials")
+    assert "SCRAM-SHA-256" in {k.get("mechanism") for k in keys}
+    item = user.find("{jabber:iq:roster}query/{jabber:iq:roster}item")
+    assert (item.get("jid"), item.get("name")) == ("juliet@localhost", "J & J")
+    assert item.find("{jabber:iq:roster}group").text == "Capulets"
+    assert user.find("{vcard-temp}vCard/{vcard-temp}FN").text == "Romeo"
+    assert user.find("{jabber:iq:private}query/{my:notes}notes").text == "<&"
+    node = "http://jabber.org/protocol/tune"
+    owner = "{http://jabber.org/protocol/pubsub#owner}"
+    config = user.find(f"{owner}pubsub/{owner}configure")
+    assert config.get("node") == node
+    items = user.find(f"{PUBSUB}pubsub/{PUBSUB}items")
+    assert items.get("node") == node
+    assert items.find(f"{PUBSUB}item").get("id") == "current"
+    assert items.find(f"{PUBSUB}item/{{{node}}}tune/{{{node}}}title").text \
+        == "Nightingale"
+    offline = user.findall(f"{PIE}offline-messages/{{jabber:client}}message")
+    archived = user.findall(
+        "{urn:xmpp:pie:0#mam}archive/{urn:xmpp:mam:2}result/"
+        "{urn:xmpp:forward:0}forwarded/{jabber:client}message")
+    for found in (offline, archived):
+        assert [m.find("{jabber:client}body").text for m in found] == want
+
+
+def test_export_takes_nothing_over(server):
+    path = export(server)
+    before = open(path, encoding="utf-8").read()
+    status, said, _ = server.ctl("export_account", "romeo", "localhost", path)
+    assert status != 0 and "File exists" in said, said
+    assert open(path, encoding="utf-8").read() == before
+    for user, where in (("nobody", path + "2"), ("romeo", "relative.xml"),
+                        ("romeo", "/no/such/folder/x")):
+        assert server.ctl("export_account", user, "localhost", where)[0] != 0
+    assert not os.path.exists(path + "2")
