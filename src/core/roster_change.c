@@ -17,7 +17,8 @@ struct change {
 	struct roster_entry *before; /* to go back to; NULL: there was none */
 	uint64_t number;
 	uint64_t version; /* 0: clients do not see this change */
-	int err;	  /* it has failed already, and only waits */
+	bool is_nothing;  /* it only waits for those before it */
+	int err;	  /* of what has failed already */
 	account_done_fn *done;
 	void *ctx;
 };
@@ -200,7 +201,7 @@ change_end(struct change *c, int err)
 		c->done(c->ctx, err);
 	if (err == 0 && c->version > 0)
 		push_all(c);
-	if (err == 0)
+	if (err == 0 && !c->is_nothing)
 		hook_roster(acct, &c->item);
 	xfree(c->before);
 	arena_free(&c->arena);
@@ -221,7 +222,7 @@ on_kept(void *ctx, int err)
 	account_pin(acct);
 	change_end(c, err);
 	while ((c = LIST_FIRST(&r->pending, struct change, node)) != NULL &&
-	       c->err < 0)
+	       c->is_nothing)
 		change_end(c, c->err);
 	account_unpin(acct);
 }
@@ -260,12 +261,17 @@ change_new(struct account *acct, account_done_fn *done, void *ctx)
 }
 
 void
-roster_fail(struct account *acct, int err, account_done_fn *done, void *ctx)
+roster_wait(struct account *acct, int err, account_done_fn *done, void *ctx)
 {
-	if (list_is_empty(&acct->roster->pending))
+	struct change *c;
+
+	if (list_is_empty(&acct->roster->pending)) {
 		done(ctx, err);
-	else
-		change_new(acct, done, ctx)->err = err;
+		return;
+	}
+	c = change_new(acct, done, ctx);
+	c->is_nothing = true;
+	c->err = err;
 }
 
 int

@@ -77,7 +77,7 @@ bool roster_item_is_void(const struct roster_item *item);
 int roster_change(struct account *acct, const struct roster_item *next,
     bool is_pushed, account_done_fn *done, void *ctx);
 /* Calls done(ctx, err) when all changes before have been answered. */
-void roster_fail(
+void roster_wait(
     struct account *acct, int err, account_done_fn *done, void *ctx);
 /* The version as clients see it. */
 struct str roster_version(

@@ -28,9 +28,12 @@ answer_all(const struct account *acct, struct stanza *iq, bool with_version)
 	stanza_send_back(iq);
 }
 
-static enum verdict
-on_get(struct account *acct, struct stanza *iq)
+/* What is in memory is what is kept now. */
+static void
+on_settled(void *ctx, int err)
 {
+	struct stanza *iq = ctx;
+	struct account *acct = iq_account(iq);
 	struct session *s = iq_session(iq);
 	struct str ver = elem_attr(stanza_payload(iq), AT_VER);
 	uint64_t version;
@@ -38,20 +41,19 @@ on_get(struct account *acct, struct stanza *iq)
 	/* The account itself asks, for another (XEP-0356). */
 	if (s == NULL && jid_is_bare(&iq->from)) {
 		answer_all(acct, iq, false);
-		return STANZA_DONE;
+		return;
 	}
 	if (s == NULL) {
 		stanza_free(&iq);
-		return STANZA_DONE;
+		return;
 	}
 	s->is_interested = true;
 	if (!roster_knows(acct->roster, ver, &version)) {
 		answer_all(acct, iq, !str_is_none(ver));
-		return STANZA_DONE;
+		return;
 	}
 	stanza_reply(iq);
 	roster_catch_up(s, version);
-	return STANZA_DONE;
 }
 
 /* Sets -------------------------------------------------------------------- */
@@ -87,7 +89,7 @@ static enum verdict
 refuse(struct set_op *op, enum qname condition)
 {
 	op->condition = condition;
-	roster_fail(op->acct, ERR_INVALID, on_set_kept, op);
+	roster_wait(op->acct, ERR_INVALID, on_set_kept, op);
 	return STANZA_DONE;
 }
 
@@ -164,7 +166,10 @@ on_roster(struct mod *m, struct stanza *iq)
 
 	if (!jid_eq_bare(&iq->from, &acct->jid))
 		return stanza_refuse(iq, EL_FORBIDDEN);
-	return iq->type == IQ_GET ? on_get(acct, iq) : on_set(acct, iq);
+	if (iq->type == IQ_SET)
+		return on_set(acct, iq);
+	roster_wait(acct, 0, on_settled, iq);
+	return STANZA_DONE;
 }
 
 static void
