@@ -20,79 +20,12 @@ is_worth(const struct stanza *st)
 	       elem_child(st->root, EL_MAM_RESULT) == NULL;
 }
 
-/* A message on its way into an archive: what its sender's error needs. */
-struct keeping {
-	struct receipt *receipt;
-	enum stanza_type type;
-	struct str from, to, id;
-	char text[];
-};
-
-static struct str
-keeping_copy(char **end, struct str s)
-{
-	struct str out = s;
-
-	if (s.n > 0) {
-		memcpy(*end, s.p, s.n);
-		out.p = *end;
-		*end += s.n;
-	}
-	return out;
-}
-
-static struct keeping *
-keeping_new(const struct stanza *st)
-{
-	struct str id = stanza_id(st);
-	struct keeping *k =
-	    xmalloc(sizeof(*k) + st->from.full.n + st->to.full.n + id.n);
-	char *end = k->text;
-
-	k->receipt = receipt_ref(st->receipt);
-	k->type = st->type;
-	k->from = keeping_copy(&end, st->from.full);
-	k->to = keeping_copy(&end, st->to.full);
-	k->id = keeping_copy(&end, id);
-	return k;
-}
-
-/*
- * Its sender is told, and the count of what he sent goes on when he is: were
- * it held up instead, nothing that comes later could be acknowledged, and
- * all of it would be sent, and archived, once more.
- */
-static void
-tell_sender(struct keeping *k)
-{
-	struct stanza *st = stanza_new(EL_MESSAGE);
-	struct jid from, to;
-
-	if (jid_parse(st->arena, k->from, &from) < 0 ||
-	    jid_parse(st->arena, k->to, &to) < 0) {
-		stanza_free(&st);
-		return;
-	}
-	stanza_set_type(st, k->type);
-	stanza_set_from(st, &from);
-	stanza_set_to(st, &to);
-	if (k->id.n > 0)
-		elem_set_copy(st->root, AT_ID, k->id);
-	st->receipt = k->receipt;
-	k->receipt = NULL;
-	stanza_refuse_with(st, EL_INTERNAL_SERVER_ERROR,
-	    "The message could not be archived", EL_NONE);
-}
-
 static void
 on_kept(void *ctx, int err)
 {
-	struct keeping *k = ctx;
+	struct excuse *x = ctx;
 
-	if (err < 0)
-		tell_sender(k);
-	receipt_done(&k->receipt);
-	xfree(k);
+	excuse_end(&x, err, "The message could not be archived");
 }
 
 static bool
@@ -127,7 +60,7 @@ keep(struct mod *m, struct account *acct, struct stanza *st, bool is_outgoing)
 		    elem_attr(elem_child(st->root, EL_ORIGIN_ID), AT_ID);
 	mam_media(st->root, &item);
 	archive_append(w, acct->jid.bare, &item);
-	store_commit(&w, on_kept, keeping_new(st));
+	store_commit(&w, on_kept, excuse_new(st));
 	prefs->kept++;
 	return item.id;
 }

@@ -34,6 +34,7 @@
 #include "core/command.h"
 #include "core/command_call.h"
 #include "core/component.h"
+#include "core/excuse.h"
 #include "core/history.h"
 #include "core/host.h"
 #include "core/metrics.h"

@@ -8,7 +8,7 @@
 
 struct receipt {
 	atomic_uint refs;
-	atomic_bool is_failed;
+	atomic_bool is_failed, is_claimed;
 	uint32_t seq;
 	struct loop *loop;
 	void (*told)(void *ctx, uint32_t seq, bool is_kept);
@@ -23,6 +23,7 @@ receipt_new(void (*told)(void *ctx, uint32_t seq, bool is_kept), void *ctx,
 
 	atomic_init(&r->refs, 1);
 	atomic_init(&r->is_failed, false);
+	atomic_init(&r->is_claimed, false);
 	r->seq = seq;
 	r->loop = loop_self();
 	r->told = told;
@@ -68,6 +69,12 @@ receipt_fail(struct receipt **rp)
 	if (*rp != NULL)
 		atomic_store(&(*rp)->is_failed, true);
 	receipt_done(rp);
+}
+
+bool
+receipt_claim(struct receipt *r)
+{
+	return r == NULL || !atomic_exchange(&r->is_claimed, true);
 }
 
 /*

@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "core/conf.h"
+#include "core/excuse.h"
 #include "core/host.h"
 #include "core/metrics.h"
 #include "core/session.h"
@@ -19,11 +20,11 @@
 struct waiter {
 	struct list node;
 	struct receipt *receipt;
+	struct excuse *excuse; /* for the sender, if nobody else tells him */
 	struct parcel *parcel;
 	account_done_fn *done;
 	void *ctx;
 	bool is_put;
-	bool is_archived; /* it is in the archive, or its sender is told */
 };
 
 /* One write, until it is committed. */
@@ -215,6 +216,25 @@ spool_parcel(struct account *acct, struct str key)
 
 /* ---- writes ---- */
 
+/*
+ * His message may still be in a queue, but nobody knows for how long. He is
+ * told once, whoever has it; a sender who does not count, when no queue does.
+ */
+static void
+waiter_excuse(struct waiter *w, int err)
+{
+	struct parcel *p = w->parcel;
+	bool is_lost = err < 0;
+
+	if (p != NULL && is_lost) {
+		is_lost =
+		    !p->is_excused && (w->receipt != NULL || p->holders == 0);
+		p->is_excused |= is_lost;
+	}
+	excuse_end(
+	    &w->excuse, is_lost ? err : 0, "The message could not be kept");
+}
+
 static void
 waiter_end(struct spool *sp, struct waiter *w, int err)
 {
@@ -227,11 +247,9 @@ waiter_end(struct spool *sp, struct waiter *w, int err)
 		w->parcel->is_stored = err == 0;
 		w->parcel->has_place = err < 0;
 	}
-	/* Whoever is told of an error answers it; then all is settled. */
-	if (err < 0 && w->done == NULL && !w->is_archived)
-		receipt_fail(&w->receipt);
-	else
-		receipt_done(&w->receipt);
+	if (w->excuse != NULL)
+		waiter_excuse(w, err);
+	receipt_done(&w->receipt);
 	if (w->done != NULL)
 		w->done(w->ctx, err);
 	parcel_unref(&w->parcel);
@@ -353,6 +371,8 @@ spool_put(
 	st->spool_key = str_c(key);
 	w = batch_put(sp, st->spool_key, st);
 	w->receipt = receipt_ref(st->receipt);
+	if (done == NULL && !st->is_archived)
+		w->excuse = excuse_new(st);
 	w->done = done;
 	w->ctx = ctx;
 	w->is_put = true;
@@ -386,8 +406,10 @@ spool_keep(struct account *acct, struct parcel *p, struct stanza *st,
 	/* On its way already: the same again, to hear when it is there. */
 	w = batch_put(sp, str_c(p->key), st);
 	w->is_put = !p->is_stored;
-	w->is_archived = st->is_archived;
 	w->parcel = parcel_ref(p);
+	/* What is archived is not lost. */
+	if (!st->is_archived)
+		w->excuse = excuse_of(st, *r);
 	w->receipt = *r;
 	*r = NULL;
 	if (!p->is_stored) {

@@ -29,7 +29,8 @@ struct parcel {
 	uint32_t had_by[PARCEL_HAD_MAX];
 	bool is_stored; /* it is in the spool, or on its way there */
 	bool is_durable;
-	bool has_place; /* its key is older than what came behind it */
+	bool is_excused; /* its sender was told that it can't be kept */
+	bool has_place;	 /* its key is older than what came behind it */
 	int64_t received;
 	char key[UUID_LEN + 1]; /* in the spool */
 };
@@ -56,7 +57,8 @@ bool parcel_let_go(struct parcel *p, bool is_for_next);
 
 /*
  * Puts a parcel's message into the spool, unless it is there. Takes *r,
- * which is done when it is durable, and fails when it can't be kept. On
+ * which is done when it is durable, or its sender has been told that it can't
+ * be kept. On
  * ERR_LIMIT and ERR_ABSENT nothing happened, and *r is the caller's.
  */
 int spool_keep(struct account *acct, struct parcel *p, struct stanza *st,

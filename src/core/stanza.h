@@ -66,6 +66,11 @@ API void receipt_done(struct receipt **r);
 API void receipt_done_after_flush(struct receipt **r);
 /* It could not be kept: never acknowledge this stanza. */
 API void receipt_fail(struct receipt **r);
+/*
+ * For who would tell the sender that it could not be kept: true once, as one
+ * error is enough; always for NULL. From any loop.
+ */
+API bool receipt_claim(struct receipt *r);
 /* For who waits: told(ctx) comes on the loop that made the receipt. */
 API struct receipt *receipt_new(
     void (*told)(void *ctx, uint32_t seq, bool is_kept), void *ctx,

@@ -197,6 +197,13 @@ def small_files(size):
     return limit
 
 
+def biggest_database(server):
+    """The log must not hit the same limit."""
+    data = os.path.join(server.folder, "data")
+    return max(os.path.getsize(os.path.join(data, name))
+               for name in os.listdir(data) if name.endswith(".db"))
+
+
 @pytest.mark.skipif(os.environ.get("ROOKERY_STORE") == "pg",
                     reason="the files are another process's")
 async def test_disk_full(make_server):
@@ -209,10 +216,7 @@ async def test_disk_full(make_server):
     await server.register("juliet")
     await server.register("romeo")
     await server.stop()
-    # The log must not hit the same limit.
-    size = max(os.path.getsize(os.path.join(server.folder, "data", n))
-               for n in os.listdir(os.path.join(server.folder, "data"))
-               if n.endswith(".db"))
+    size = biggest_database(server)
     await server.start(preexec_fn=small_files(size + 300000))
     romeo = await server.client("romeo", register=False, resource="r")
     sender = Sender(romeo, "juliet@localhost")
@@ -255,6 +259,37 @@ async def test_disk_full(make_server):
     found = set(await collect(juliet, len(acknowledged)))
     assert not acknowledged - found, len(acknowledged - found)
     assert not found & refused
+
+
+@pytest.mark.skipif(os.environ.get("ROOKERY_STORE") == "pg",
+                    reason="the files are another process's")
+async def test_disk_full_while_held(make_server):
+    """What a client has not acknowledged can't be kept for it: each sender is
+    told once, and his count goes on."""
+    count = 400
+    server = make_server(LIMITS)
+    server.announce("disk|full|store|database|write|too large|failures")
+    await server.start()
+    await server.register("juliet")
+    await server.register("romeo")
+    await server.stop()
+    size = biggest_database(server)
+    await server.start(preexec_fn=small_files(size + 200000))
+    juliet = await server.client("juliet", register=False, resource="j")
+    await juliet.enable_sm()
+    juliet.sm_auto = False
+    juliet.send("<presence/>")
+    await juliet.elem()
+    romeo = await server.client("romeo", register=False, resource="r")
+    await romeo.enable_sm()
+    for number in range(count):
+        romeo.send(f"<message to='juliet@localhost' type='chat' "
+                   f"id='{number}'><body>{'y' * 2000}</body></message>")
+    await romeo.wait_ack()
+    refused = [event[1].get("id") for event in romeo.wire.events
+               if event[0] == "elem" and event[1].get("type") == "error"]
+    assert refused and len(refused) == len(set(refused))
+    assert server.is_alive
 
 
 async def test_acks_wait_for_the_disk(make_server):
