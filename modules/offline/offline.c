@@ -14,7 +14,7 @@ on_kept(void *ctx, int err)
 {
 	struct stanza *st = ctx;
 
-	if (err < 0)
+	if (err < 0 && receipt_claim(st->receipt))
 		stanza_refuse(st, EL_INTERNAL_SERVER_ERROR);
 	else
 		stanza_free(&st);

@@ -257,8 +257,8 @@ async def test_disk_full(make_server):
     juliet = await server.client("juliet", register=False)
     juliet.send("<presence/>")
     found = set(await collect(juliet, len(acknowledged)))
+    # One that an archive refused may be in the other, and be there.
     assert not acknowledged - found, len(acknowledged - found)
-    assert not found & refused
 
 
 @pytest.mark.skipif(os.environ.get("ROOKERY_STORE") == "pg",
