@@ -5,13 +5,17 @@ import base64
 import http.client
 import json
 import re
+import ssl
 import threading
 
 import pytest
 
+from harness.sasl import Scram
+
 LISTEN = [
     {"type": "c2s", "ip": "127.0.0.1", "port": "c2s", "starttls": "optional"},
     {"type": "http", "ip": "127.0.0.1", "port": "http"},
+    {"type": "http", "ip": "127.0.0.1", "port": "https", "tls": True},
 ]
 PATIENCE = 30
 USERS = [f"u{n}" for n in range(6)]
@@ -20,7 +24,7 @@ BIND = ("<iq xmlns='jabber:client' type='set' id='b'><bind "
 PRESENCE = "<presence xmlns='jabber:client'/>"
 SPEC = {"listen": LISTEN, "modules": {
     "host_meta": {}, "offline": {},
-    "bosh": {"inactivity": "3s", "sessions": 50}}}
+    "bosh": {"inactivity": "3s", "sessions": 20}}}
 
 
 @pytest.fixture
@@ -33,11 +37,21 @@ def web(make_server, event_loop):
     return made
 
 
-def ask(server, body, method="POST"):
+def connection(server, is_tls=False):
+    if not is_tls:
+        return http.client.HTTPConnection("127.0.0.1", server.port["http"],
+                                          timeout=PATIENCE)
+    return http.client.HTTPSConnection(
+        "localhost", server.port["https"], timeout=PATIENCE,
+        context=ssl.create_default_context(cafile=server.authority.pem))
+
+
+def ask(server, body, method="POST", is_tls=False, sent=None):
     """One request on a connection of its own: (status, headers, text)."""
-    link = http.client.HTTPConnection("127.0.0.1", server.port["http"],
-                                      timeout=PATIENCE)
+    link = connection(server, is_tls)
     link.request(method, "/http-bind", body, {"Host": "localhost"})
+    if sent:
+        sent.set()
     answer = link.getresponse()
     text = answer.read().decode()
     link.close()
@@ -50,11 +64,12 @@ class Later(threading.Thread):
     def __init__(self, session, rid, **how):
         super().__init__(daemon=True)
         self.how = session, rid, how
+        self.sent = threading.Event()
         self.start()
 
     def run(self):
         session, rid, how = self.how
-        self.text = session.post(rid=rid, **how)
+        self.text = session.post(rid=rid, sent=self.sent, **how)
 
     def get(self):
         self.join(PATIENCE)
@@ -65,8 +80,9 @@ class Session:
     """A client's end."""
 
     def __init__(self, server, to="localhost", rid=1000, hold=1, wait=5,
-                 more=""):
+                 more="", is_tls=False):
         self.server = server
+        self.is_tls = is_tls
         self.rid = rid
         self.sid = None
         self.first = self.post(attrs=(
@@ -75,14 +91,15 @@ class Session:
         sid = re.search(" sid='([^']*)'", self.first)
         self.sid = sid and sid[1]
 
-    def post(self, inside="", attrs="", rid=None):
+    def post(self, inside="", attrs="", rid=None, sent=None):
         if rid is None:
             rid = self.rid
             self.rid += 1
         sid = f"sid='{self.sid}'" if self.sid else ""
         status, headers, text = ask(
             self.server, "<body xmlns='http://jabber.org/protocol/httpbind' "
-            f"rid='{rid}' {sid} {attrs}>{inside}</body>")
+            f"rid='{rid}' {sid} {attrs}>{inside}</body>",
+            is_tls=self.is_tls, sent=sent)
         assert status == 200, text
         assert headers["access-control-allow-origin"] == "*"
         assert headers["content-type"] == "text/xml; charset=utf-8"
@@ -97,15 +114,26 @@ class Session:
             text = self.post()
         raise AssertionError(f"no {pattern}")
 
-    def login(self, user):
-        assert "PLAIN" in self.until("features", self.first)
-        auth = base64.b64encode(f"\0{user}\0secret".encode()).decode()
-        self.until("<success ", self.post(
-            "<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' "
-            f"mechanism='PLAIN'>{auth}</auth>"))
+    def sasl(self, name, text, attrs=""):
+        text = base64.b64encode(text).decode()
+        return self.until("<(success|challenge|failure) ", self.post(
+            f"<{name} xmlns='urn:ietf:params:xml:ns:xmpp-sasl' {attrs}>"
+            f"{text}</{name}>"))
+
+    def restart(self):
         self.until("xmpp-bind", self.post(attrs=(
             "to='localhost' xmpp:restart='true' "
             "xmlns:xmpp='urn:xmpp:xbosh'")))
+
+    def authenticate(self, user):
+        assert "PLAIN" in self.until("features", self.first)
+        assert "<success " in self.sasl(
+            "auth", f"\0{user}\0secret".encode(), "mechanism='PLAIN'")
+        self.restart()
+        return self
+
+    def login(self, user):
+        self.authenticate(user)
         self.jid = re.search("<jid>(.*)</jid>",
                              self.until("<jid>", self.post(BIND)))[1]
         self.until("<presence ", self.post(PRESENCE))
@@ -218,8 +246,8 @@ def test_refusals(web):
     for sid in ("", "0.guess", "99999.guess", "x", end.sid + "x"):
         end.sid = sid or "0"
         assert "item-not-found" in end.post()
-    many = [Session(web).first for _ in range(120)]
-    assert "policy-violation" in many[-1]
+    # Each worker has a bound of its own.
+    assert any("policy-violation" in Session(web).first for _ in range(300))
 
 
 @pytest.mark.parametrize("body", [
@@ -254,3 +282,73 @@ def test_http(web):
     link.close()
     assert any(x["rel"] == "urn:xmpp:alt-connections:xbosh" and
                x["href"].endswith("/http-bind") for x in links)
+
+
+def sasl_text(text):
+    """What a challenge or a success has."""
+    return base64.b64decode(re.search(">([A-Za-z0-9+/=]+)</(challenge|success)>",
+                                      text)[1])
+
+
+@pytest.mark.parametrize("is_tls", [False, True], ids=["plain", "tls"])
+def test_scram(web, is_tls):
+    end = Session(web, is_tls=is_tls)
+    features = end.until("features", end.first)
+    # Requests have no channel in common that could be bound to.
+    assert "SCRAM-SHA-256<" in features and "-PLUS" not in features
+    assert "starttls" not in features
+    scram = Scram("SCRAM-SHA-256", "u0", "secret")
+    got = end.sasl("auth", scram.first(), "mechanism='SCRAM-SHA-256'")
+    got = end.sasl("response", scram.final(sasl_text(got)))
+    scram.check(sasl_text(got))
+    end.restart()
+    assert "<jid>u0@localhost/" in end.until("<jid>", end.post(BIND))
+    kind = web.ctl("connected_users_info")[1].split("\t")[1]
+    assert kind == "http_bind"
+
+
+def test_wrong_password(web):
+    end = Session(web)
+    end.until("features", end.first)
+    assert "<not-authorized/>" in end.sasl(
+        "auth", b"\0u0\0wrong", "mechanism='PLAIN'")
+
+
+def test_stream_management(web):
+    """A client whose BOSH session has ended resumes by another one, and finds
+    what it had not acknowledged."""
+    one, two = Session(web).login("u0"), Session(web).login("u1")
+    got = two.until("<enabled ", two.post(
+        "<enable xmlns='urn:xmpp:sm:3' resume='true'/>"))
+    key = re.search("<enabled [^>]*id='([^']*)'", got)[1]
+    # It is counted when it comes, and answered when it is asked.
+    got = two.post(message(one.jid, "counted") +
+                   "<r xmlns='urn:xmpp:sm:3'/>")
+    assert "h='1'" in two.until("<a ", got)
+    assert "counted" in one.until("<message ")
+    one.post(message(two.jid, "not acknowledged"), attrs="pause='60'")
+    assert "not acknowledged" in two.until("<message ")
+    assert "item-not-found" in two.post(rid=two.rid + 1000)
+    one.post(message(two.jid, "while away"), attrs="pause='60'")
+    again = Session(web).authenticate("u1")
+    got = again.until("while away", again.post(
+        f"<resume xmlns='urn:xmpp:sm:3' h='0' previd='{key}'/>"))
+    assert "<resumed " in got
+    assert got.count("not acknowledged") == 1
+    assert got.index("not acknowledged") < got.index("while away")
+
+
+def test_shutdown(web, event_loop):
+    """Who waits is told; so is who has not logged in."""
+    ends = [Session(web, wait=60).login("u0"), Session(web, wait=60)]
+    ends[1].until("features", ends[1].first)
+    held = [Later(end, end.rid) for end in ends]
+    # They have come in when others have, which were sent later.
+    assert all(end.sent.wait(PATIENCE) for end in held)
+    for _ in range(3):
+        ends.append(Session(web).login("u1"))
+    assert event_loop.run_until_complete(web.stop()) == 0
+    for end in held:
+        text = end.get()
+        assert "type='terminate'" in text
+        assert "condition='system-shutdown'" in text
