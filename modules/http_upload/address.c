@@ -80,10 +80,10 @@ signature(struct arena *a, const struct host *host, const struct slot *s)
 {
 	struct str text = str_printf(a,
 	    "upload\n" STR_FMT "\n" STR_FMT "\n" STR_FMT "\n" STR_FMT
-	    "\n%llu\n%lld",
+	    "\n%llu\n%lld\n%d\n%lld",
 	    STR_ARG(s->token), STR_ARG(s->name), STR_ARG(s->type),
-	    STR_ARG(s->owner), (unsigned long long)s->size,
-	    (long long)s->until);
+	    STR_ARG(s->owner), (unsigned long long)s->size, (long long)s->until,
+	    (int)s->purpose, (long long)s->before);
 	unsigned char mac[EVP_MAX_MD_SIZE];
 	unsigned n = 0;
 
@@ -97,15 +97,15 @@ struct str
 slot_put_url(struct arena *a, struct mod *m, const struct slot *s)
 {
 	return str_printf(a,
-	    STR_FMT "?size=%llu&until=%lld&type=" STR_FMT "&owner=" STR_FMT
-		    "&mac=" STR_FMT,
+	    STR_FMT "?size=%llu&until=%lld&for=%d&before=%lld&type=" STR_FMT
+		    "&owner=" STR_FMT "&mac=" STR_FMT,
 	    STR_ARG(slot_get_url(a, m, s)), (unsigned long long)s->size,
-	    (long long)s->until, STR_ARG(url_escape(a, s->type)),
-	    STR_ARG(url_escape(a, s->owner)),
+	    (long long)s->until, (int)s->purpose, (long long)s->before,
+	    STR_ARG(url_escape(a, s->type)), STR_ARG(url_escape(a, s->owner)),
 	    STR_ARG(signature(a, mod_host(m), s)));
 }
 
-static bool
+bool
 is_token(struct str s)
 {
 	for (size_t i = 0; i < s.n; i++) {
@@ -129,6 +129,26 @@ slot_of_path(const struct http_req *r, struct slot *s)
 	       rest.n <= NAME_MAX_BYTES && str_find(rest, '/') == rest.n;
 }
 
+/* A number of the query; what is not one of its is fine. */
+static bool
+slot_number(struct slot *s, struct str name, struct str value)
+{
+	uint64_t n = 0;
+
+	if (str_is(name, "size"))
+		return str_to_u64(value, &s->size);
+	if (str_is(name, "until"))
+		return str_to_i64(value, &s->until);
+	if (str_is(name, "before"))
+		return str_to_i64(value, &s->before);
+	if (!str_is(name, "for"))
+		return true;
+	if (!str_to_u64(value, &n) || n >= PURPOSES)
+		return false;
+	s->purpose = (enum purpose)n;
+	return true;
+}
+
 bool
 slot_of_request(const struct http_req *r, struct slot *s)
 {
@@ -144,9 +164,7 @@ slot_of_request(const struct http_req *r, struct slot *s)
 			s->owner = value;
 		else if (str_is(name, "mac"))
 			mac = value;
-		else if (str_is(name, "size") && !str_to_u64(value, &s->size))
-			return false;
-		else if (str_is(name, "until") && !str_to_i64(value, &s->until))
+		else if (!slot_number(s, name, value))
 			return false;
 	}
 	return str_eq_secret(

@@ -9,8 +9,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define MAGIC "rookery-upload 1"
+#define MAGIC "rookery-upload 2"
 #define LOOK_MS HOURS(1)
+/* No upload takes that long. */
+#define UNFINISHED_MS DAYS(2)
 
 const char *
 file_path(struct arena *a, const char *folder, struct str token)
@@ -67,35 +69,47 @@ file_create(const char *path)
 	return fd < 0 ? -errno : fd;
 }
 
+/* Its time of change says when it is to go. */
 int
-file_publish(int fd, const char *temporary, const char *path)
+file_publish(int fd, const char *temporary, const char *path, int64_t end)
 {
+	struct timespec times[2] = { { .tv_nsec = UTIME_NOW },
+		{ .tv_sec = (time_t)(end / 1000),
+		    .tv_nsec = end % 1000 * 1000000 } };
 	int err = folders_make(path);
 
 	if (err < 0)
 		return err;
-	if (fsync(fd) < 0 || link(temporary, path) < 0)
+	if (futimens(fd, times) < 0 || fsync(fd) < 0 ||
+	    link(temporary, path) < 0)
 		return -errno;
 	unlink(temporary);
 	return sync_folder_of(path);
 }
 
+void
+file_remove(const char *path)
+{
+	if (unlink(path) == 0)
+		sync_folder_of(path);
+}
+
 /* Each text on a line of its own; none can hold a line's end. */
 bool
-page_write(int fd, const struct slot *s, int64_t time)
+page_write(int fd, const struct slot *s, int64_t end)
 {
 	char page[PAGE] = { 0 };
 	int n = snprintf(page, sizeof(page),
 	    MAGIC "\n" STR_FMT "\n" STR_FMT "\n" STR_FMT "\n%llu\n%lld\n",
 	    STR_ARG(s->owner), STR_ARG(s->name), STR_ARG(s->type),
-	    (unsigned long long)s->size, (long long)time);
+	    (unsigned long long)s->size, (long long)end);
 
 	return n > 0 && n < (int)sizeof(page) &&
 	       write(fd, page, sizeof(page)) == (ssize_t)sizeof(page);
 }
 
 static bool
-page_read(struct arena *a, int fd, struct slot *s, int64_t *time_r)
+page_read(struct arena *a, int fd, struct slot *s, int64_t *end_r)
 {
 	char *page = arena_bytes(a, PAGE);
 	struct str rest = str_mem(page, PAGE);
@@ -107,11 +121,11 @@ page_read(struct arena *a, int fd, struct slot *s, int64_t *time_r)
 	s->name = str_cut(&rest, '\n');
 	s->type = str_cut(&rest, '\n');
 	return str_to_u64(str_cut(&rest, '\n'), &s->size) &&
-	       str_to_i64(str_cut(&rest, '\n'), time_r);
+	       str_to_i64(str_cut(&rest, '\n'), end_r);
 }
 
 int
-file_open(struct arena *a, const char *path, struct slot *s, int64_t *time_r)
+file_open(struct arena *a, const char *path, struct slot *s, int64_t *end_r)
 {
 	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 	struct stat st;
@@ -119,7 +133,7 @@ file_open(struct arena *a, const char *path, struct slot *s, int64_t *time_r)
 	if (fd < 0)
 		return -errno;
 	if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode) &&
-	    page_read(a, fd, s, time_r) &&
+	    page_read(a, fd, s, end_r) &&
 	    (uint64_t)st.st_size == s->size + PAGE)
 		return fd;
 	close(fd);
@@ -131,13 +145,21 @@ file_open(struct arena *a, const char *path, struct slot *s, int64_t *time_r)
 struct sweep {
 	struct mod *mod;
 	char *folder;
-	time_t before;
+	int64_t now;
 	unsigned removed;
 };
 
-/* A folder of files; of those of unfinished uploads, too. */
+static bool
+is_over(const struct stat *st, int64_t before)
+{
+	return S_ISREG(st->st_mode) && (int64_t)st->st_mtim.tv_sec * 1000 +
+					       st->st_mtim.tv_nsec / 1000000 <
+					   before;
+}
+
+/* A folder of files. */
 static void
-sweep_files(struct sweep *s, const char *folder)
+sweep_files(struct sweep *s, const char *folder, int64_t before)
 {
 	DIR *dir = opendir(folder);
 	struct dirent *e;
@@ -147,7 +169,7 @@ sweep_files(struct sweep *s, const char *folder)
 		if (e->d_name[0] != '.' &&
 		    fstatat(dirfd(dir), e->d_name, &st, AT_SYMLINK_NOFOLLOW) ==
 			0 &&
-		    S_ISREG(st.st_mode) && st.st_mtime < s->before &&
+		    is_over(&st, before) &&
 		    unlinkat(dirfd(dir), e->d_name, 0) == 0)
 			s->removed++;
 	if (dir != NULL)
@@ -167,7 +189,10 @@ sweep_work(void *arg)
 			continue;
 		if (snprintf(path, sizeof(path), "%s/%s", s->folder,
 			e->d_name) < (int)sizeof(path))
-			sweep_files(s, path);
+			sweep_files(s, path,
+			    strcmp(e->d_name, "tmp") == 0
+				? s->now - (int64_t)UNFINISHED_MS
+				: s->now);
 	}
 	if (dir != NULL)
 		closedir(dir);
@@ -195,12 +220,12 @@ on_expiry(struct timer *t)
 	struct sweep *s;
 
 	timer_start(t, MIN(o->keep_ms / 2 + 1, LOOK_MS), on_expiry);
+	index_prune(u->mod);
 	if (!u->is_expiring) {
 		s = (struct sweep *)xzalloc(sizeof(*s));
 		s->mod = u->mod;
 		s->folder = xstrdup(host_folder(a, mod_host(u->mod), KIND));
-		s->before =
-		    (time_t)((clock_real() - (int64_t)o->keep_ms) / 1000);
+		s->now = clock_real();
 		u->is_expiring = true;
 		loop_work(sweep_work, sweep_done, s);
 	}
@@ -213,7 +238,6 @@ expiry_start(struct mod *m)
 	struct upload *u = mod_state(m);
 	const struct upload_options *o = mod_options(m);
 
-	u->mod = m;
 	if (loop_index(loop_self()) == 0)
 		timer_start(
 		    &u->expiry, MIN(o->keep_ms / 2 + 1, LOOK_MS), on_expiry);

@@ -13,7 +13,7 @@ struct get {
 	struct arena *arena;
 	const char *path;
 	struct slot wanted, found;
-	int64_t time;
+	int64_t end;
 	int fd;
 };
 
@@ -91,7 +91,9 @@ file_headers(struct get *g, const char *etag)
 	http_header(r, "x-content-type-options", "nosniff");
 	http_header(
 	    r, "content-security-policy", "default-src 'none'; sandbox");
-	http_header(r, "cache-control", "public, max-age=86400, immutable");
+	http_header(r, "cache-control",
+	    arena_printf(g->arena, "public, max-age=%lld, immutable",
+		(long long)MAX(MIN((g->end - clock_real()) / 1000, 86400), 0)));
 }
 
 static void
@@ -141,17 +143,16 @@ get_work(void *arg)
 {
 	struct get *g = arg;
 
-	g->fd = file_open(g->arena, g->path, &g->found, &g->time);
+	g->fd = file_open(g->arena, g->path, &g->found, &g->end);
 }
 
 static void
 get_done(void *arg)
 {
 	struct get *g = arg;
-	const struct upload_options *o = mod_options(http_mod(g->req));
 
 	if (g->fd >= 0 && (!str_eq(g->found.name, g->wanted.name) ||
-			      g->time + (int64_t)o->keep_ms < clock_real())) {
+			      g->end <= clock_real())) {
 		close(g->fd);
 		g->fd = -1;
 	}

@@ -2,7 +2,8 @@
 /*
  * XEP-0363: HTTP File Upload. Clients ask a service of the host for a slot, put
  * the file there and send its address to whom they like. Files are kept in the
- * file system of this machine. Not done: types are what the client says.
+ * file system of this machine, until their time is over, or their message is
+ * retracted, or their account deleted.
  */
 #include "modules/http_upload/upload.h"
 
@@ -37,6 +38,12 @@ on_info(struct mod *m, struct stanza *iq)
 	form_add_field(form_add(query, "result", FORM_TYPE), NULL,
 	    "max-file-size", NULL,
 	    str_printf(iq->arena, "%llu", (unsigned long long)o->max_size));
+	for (int p = 0; p < PURPOSES; p++)
+		if (purpose_is_on(o, (enum purpose)p))
+			elem_set(elem_add(query, EL_DISCO_FEATURE), AT_VAR,
+			    str_printf(iq->arena,
+				"urn:xmpp:http:upload:purpose:0#%s",
+				purpose_name((enum purpose)p)));
 	stanza_send_back(iq);
 }
 
@@ -67,6 +74,31 @@ on_service(struct mod *m, struct stanza *st)
 
 /* ---- the module -------------------------------------------------------- */
 
+static int
+upload_load(struct arena *a, const char **why_r)
+{
+	usage_init();
+	mod_publish("retraction_listener", &on_retraction);
+	return 0;
+}
+
+static void
+upload_unload(void)
+{
+	usage_fini();
+	content_fini();
+}
+
+static void
+upload_start(struct mod *m)
+{
+	struct upload *u = mod_state(m);
+
+	u->mod = m;
+	usage_start(m);
+	expiry_start(m);
+}
+
 static void
 upload_stop(struct mod *m)
 {
@@ -86,6 +118,25 @@ static const struct option options[] = {
 	    (uint64_t)1 << 40, "the largest file"),
 	OPT_SIZE("quota", struct upload_options, quota, "1GiB", 1,
 	    (uint64_t)1 << 50, "what one account may have here"),
+	OPT_SIZE("host_quota", struct upload_options, host_quota, "1TiB", 1,
+	    (uint64_t)1 << 60, "what all accounts of the host may have here"),
+	OPT_SPAN("slot", struct upload_options, slot_ms, "15m", SECONDS(1),
+	    DAYS(1), "how long a slot may be used"),
+	OPT_LIST("types", struct upload_options, types, NULL, 200,
+	    "types of files that are taken, such as image/*, by what is in "
+	    "them, whatever they are called; encrypted files are "
+	    "application/octet-stream; by default all"),
+	OPT_SIZE("profile_quota", struct upload_options, profile_quota, "10MiB",
+	    0, (uint64_t)1 << 50,
+	    "what one account may have for its profile; 0: this purpose is "
+	    "not offered"),
+	OPT_SPAN("profile_keep", struct upload_options, profile_keep_ms,
+	    "3650d", SECONDS(1), DAYS(36500),
+	    "how long files for profiles are kept"),
+	OPT_SIZE("permanent_quota", struct upload_options, permanent_quota, "0",
+	    0, (uint64_t)1 << 50,
+	    "what one account may have for good; 0: this purpose is not "
+	    "offered"),
 	OPT_SPAN("keep", struct upload_options, keep_ms, "31d", SECONDS(1),
 	    DAYS(3650), "how long files are kept"),
 	OPTIONS_END,
@@ -93,6 +144,7 @@ static const struct option options[] = {
 
 static const struct hook hooks[] = {
 	{ HOOK_ACCOUNT_BELONGINGS, NORMAL, .belongings = on_belongings },
+	{ HOOK_ACCOUNT_DELETED, NORMAL, .account = remove_all_of },
 	HOOKS_END,
 };
 
@@ -113,8 +165,10 @@ MODULE(http_upload) = {
 	.options = options,
 	.hooks = hooks,
 	.http = http,
+	.load = upload_load,
+	.unload = upload_unload,
 	.service_option = "host",
 	.service = on_service,
-	.start = expiry_start,
+	.start = upload_start,
 	.stop = upload_stop,
 };

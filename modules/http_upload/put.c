@@ -20,11 +20,14 @@ struct put {
 	struct arena *arena; /* of the request */
 	struct slot slot;
 	const char *path, *temporary;
-	int fd; /* -1: not yet, or gone */
+	int64_t end;		       /* when it is to go */
+	int fd;			       /* -1: not yet, or gone */
+	char type[TYPE_MAX_BYTES + 1]; /* by its content */
 	struct buf gather, piece;
 	bool is_working, is_ended, is_gone, is_paused;
 	/* What the work under way is to do at its end, and has done. */
 	bool is_last, is_dropping, is_published;
+	bool is_counted; /* it is there to stay */
 	int err;
 };
 
@@ -41,6 +44,8 @@ static void
 put_answer(struct put *p, unsigned status, const char *text)
 {
 	put_fini(p);
+	if (!p->is_counted)
+		usage_give(mod_host(p->mod), p->slot.size);
 	cors_headers(p->req);
 	http_answer_text(p->req, status, text);
 }
@@ -72,7 +77,19 @@ put_open(struct put *p)
 	if (fd < 0)
 		return fd;
 	p->fd = fd;
-	return page_write(fd, &p->slot, clock_real()) ? 0 : -ENOSPC;
+	return page_write(fd, &p->slot, p->end) ? 0 : -ENOSPC;
+}
+
+/* The first piece tells what it is; the rest need not come then. */
+static int
+put_look(struct put *p)
+{
+	const struct upload_options *o = mod_options(p->mod);
+
+	return content_is_allowed(
+		   o, str_sub(buf_str(&p->piece), 0, CONTENT_LOOK), p->type)
+		   ? 0
+		   : -EMEDIUMTYPE;
 }
 
 static void
@@ -94,12 +111,15 @@ put_work(void *arg)
 		put_drop(p);
 		return;
 	}
-	if (p->err == 0 && p->fd < 0)
-		p->err = put_open(p);
+	if (p->err == 0 && p->fd < 0) {
+		p->err = put_look(p);
+		if (p->err == 0)
+			p->err = put_open(p);
+	}
 	if (p->err == 0)
 		p->err = write_all(p->fd, p->piece.p, p->piece.n);
 	if (p->err == 0 && p->is_last) {
-		p->err = file_publish(p->fd, p->temporary, p->path);
+		p->err = file_publish(p->fd, p->temporary, p->path, p->end);
 		p->is_published = p->err == 0;
 	}
 	if (p->err < 0 || p->is_last)
@@ -140,6 +160,7 @@ on_told(void *ctx, int err)
 		put_answer(p, 503, "The store does not answer.");
 		return;
 	}
+	p->is_counted = true;
 	log_info(mod_log(p->mod), STR_FMT " put a file of %llu bytes",
 	    STR_ARG(p->slot.owner), (unsigned long long)p->slot.size);
 	put_answer(p, 201, "Created");
@@ -157,21 +178,64 @@ on_noted(void *ctx, int err)
 static void
 note_it(struct put *p)
 {
-	struct store_write *w = store_write_new(p->slot.owner);
+	const struct slot *s = &p->slot;
+	struct store_write *w = store_write_new(s->owner);
 
-	kv_put(w, p->slot.owner, STORE, p->slot.token,
-	    note_make(p->arena, p->slot.size, clock_real(), true));
+	kv_put(w, s->owner, STORE, s->token, note_make(p->arena, s, p->end));
+	kv_put(w, mod_host(p->mod)->jid.full, INDEX,
+	    index_key(p->arena, s->owner, s->token),
+	    index_note(p->arena, s->size, p->end));
 	store_commit(&w, on_noted, p);
+}
+
+/* The account has gone meanwhile, and all that it had with it. */
+static void
+removal_work(void *arg)
+{
+	struct put *p = arg;
+
+	file_remove(p->path);
+}
+
+static void
+removal_done(void *arg)
+{
+	put_answer(arg, 403, "There is no such account.");
+}
+
+static void
+on_owner(void *ctx, int err, const struct account_row *row)
+{
+	struct put *p = ctx;
+
+	if (err == ERR_ABSENT)
+		loop_work(removal_work, removal_done, p);
+	else if (err < 0)
+		on_told(p, err);
+	else
+		note_it(p);
+}
+
+static void
+put_refuse_type(struct put *p)
+{
+	log_info(mod_log(p->mod), STR_FMT " put what is of type '%s': refused",
+	    STR_ARG(p->slot.owner), p->type);
+	put_answer(p, 415, "Files of this kind are not taken.");
 }
 
 static void
 put_end(struct put *p)
 {
+	if (p->err == -EMEDIUMTYPE) {
+		put_refuse_type(p);
+		return;
+	}
 	if (p->err < 0 && p->err != -EEXIST)
 		log_error(mod_log(p->mod), "cannot write an upload: %s",
 		    err_text(p->err));
 	if (p->is_published)
-		note_it(p);
+		store_account_get(p->slot.owner, on_owner, p);
 	else if (p->err == -EEXIST)
 		tell_listener(p, on_told_again);
 	else if (p->err == -ENOSPC || p->err == -EDQUOT)
@@ -282,6 +346,7 @@ put_begin(struct http_req *r, const struct slot *s)
 	p->arena = a;
 	p->slot = *s;
 	p->fd = -1;
+	p->end = slot_end(mod_options(p->mod), s);
 	p->path = file_path(a, folder, s->token);
 	/* Of nobody else's, so that two who put at once do not mix. */
 	p->temporary = arena_printf(a, "%s/tmp/" STR_FMT, folder,
@@ -292,6 +357,8 @@ put_begin(struct http_req *r, const struct slot *s)
 void
 on_put(struct http_req *r)
 {
+	struct mod *m = http_mod(r);
+	const struct upload_options *o = mod_options(m);
 	struct slot s;
 
 	if (!slot_of_request(r, &s))
@@ -306,6 +373,8 @@ on_put(struct http_req *r)
 		refuse(r, 400, "The file is smaller than was asked for.");
 	else if (!type_fits(r, &s))
 		refuse(r, 415, "The type is not what was asked for.");
+	else if (!usage_take(mod_host(m), s.size, o->host_quota))
+		refuse(r, 413, "There is no room left for files.");
 	else
 		put_begin(r, &s);
 }

@@ -12,7 +12,7 @@
 /* Bytes of an account's slots that are being noted. */
 struct asking {
 	struct str account;
-	uint64_t bytes;
+	uint64_t bytes[PURPOSES];
 	unsigned count;
 };
 
@@ -24,32 +24,48 @@ struct request {
 };
 
 struct str
-note_make(struct arena *a, uint64_t size, int64_t time, bool is_done)
+note_make(struct arena *a, const struct slot *s, int64_t end)
 {
-	return str_printf(a, "%llu %lld %d", (unsigned long long)size,
-	    (long long)time, is_done);
+	return str_printf(a, "%llu %lld %d", (unsigned long long)s->size,
+	    (long long)end, (int)s->purpose);
 }
 
-/* Bytes that a note stands for, 0 when it is of the past. */
-static uint64_t
-note_bytes(struct str note, int64_t now, uint64_t keep_ms)
+bool
+note_read(struct str note, uint64_t *size_r, int64_t *end_r, enum purpose *p_r)
 {
-	struct str size = str_cut(&note, ' '), time = str_cut(&note, ' ');
-	bool is_done = str_is(note, "1");
-	uint64_t bytes;
-	int64_t at;
+	struct str size = str_cut(&note, ' '), end = str_cut(&note, ' ');
+	uint64_t n;
 
-	if (!str_to_u64(size, &bytes) || !str_to_i64(time, &at))
-		return 0;
-	at += (int64_t)(is_done ? keep_ms : SLOT_MS);
-	return at > now ? bytes : 0;
+	if (!str_to_u64(size, size_r) || !str_to_i64(end, end_r) ||
+	    !str_to_u64(note, &n) || n >= PURPOSES)
+		return false;
+	*p_r = (enum purpose)n;
+	return true;
+}
+
+/* What a note stands for, if it is not of the past. */
+static bool
+note_counts(
+    struct str note, int64_t now, uint64_t *size_r, enum purpose *purpose_r)
+{
+	int64_t end;
+
+	return note_read(note, size_r, &end, purpose_r) && end > now;
+}
+
+/* The quota of ephemeral files is that of messages. */
+static enum purpose
+purse_of(enum purpose p)
+{
+	return p == FOR_EPHEMERAL ? FOR_MESSAGE : p;
 }
 
 /* Who is asking ------------------------------------------------------------*/
 
 static struct asking *
-asking_begin(struct upload *u, struct str account, uint64_t bytes)
+asking_begin(struct upload *u, const struct slot *s)
 {
+	struct str account = s->owner;
 	struct asking *k = map_get(&u->pending, account);
 
 	if (k == NULL) {
@@ -57,15 +73,15 @@ asking_begin(struct upload *u, struct str account, uint64_t bytes)
 		k->account = str_heap(account);
 		map_set(&u->pending, k->account, k);
 	}
-	k->bytes += bytes;
+	k->bytes[purse_of(s->purpose)] += s->size;
 	k->count++;
 	return k;
 }
 
 static void
-asking_end(struct upload *u, struct asking *k, uint64_t bytes)
+asking_end(struct upload *u, struct asking *k, const struct slot *s)
 {
-	k->bytes -= bytes;
+	k->bytes[purse_of(s->purpose)] -= s->size;
 	if (--k->count > 0)
 		return;
 	map_del(&u->pending, k->account);
@@ -80,7 +96,7 @@ asking_end(struct upload *u, struct asking *k, uint64_t bytes)
 static void
 request_end(struct request *q)
 {
-	asking_end(mod_state(q->mod), q->asking, q->slot.size);
+	asking_end(mod_state(q->mod), q->asking, &q->slot);
 }
 
 static void
@@ -106,16 +122,17 @@ on_noted(void *ctx, int err)
 static void
 note_it(struct request *q, const struct kv_item *items, size_t count)
 {
-	const struct upload_options *o = mod_options(q->mod);
 	struct str owner = q->slot.owner;
 	struct store_write *w = store_write_new(owner);
 	int64_t now = clock_real();
+	enum purpose purpose;
+	uint64_t size;
 
 	for (size_t i = 0; i < count; i++)
-		if (note_bytes(items[i].value, now, o->keep_ms) == 0)
+		if (!note_counts(items[i].value, now, &size, &purpose))
 			kv_del(w, owner, STORE, items[i].key);
 	kv_put(w, owner, STORE, q->slot.token,
-	    note_make(q->iq->arena, q->slot.size, now, false));
+	    note_make(q->iq->arena, &q->slot, q->slot.until));
 	store_commit(&w, on_noted, q);
 }
 
@@ -124,17 +141,18 @@ on_listed(void *ctx, int err, const struct kv_item *items, size_t count)
 {
 	struct request *q = ctx;
 	const struct upload_options *o = mod_options(q->mod);
-	uint64_t sum = q->asking->bytes;
+	enum purpose purse = purse_of(q->slot.purpose), purpose;
+	uint64_t sum = q->asking->bytes[purse], n;
 	int64_t now = clock_real();
 	size_t kept = 0;
 
 	for (size_t i = 0; i < count; i++) {
-		uint64_t n = note_bytes(items[i].value, now, o->keep_ms);
-
-		sum += n;
-		kept += n > 0;
+		if (!note_counts(items[i].value, now, &n, &purpose))
+			continue;
+		sum += purse_of(purpose) == purse ? n : 0;
+		kept++;
 	}
-	if (err == 0 && sum <= o->quota && kept < FILES_MAX) {
+	if (err == 0 && sum <= purpose_quota(o, purse) && kept < FILES_MAX) {
 		note_it(q, items, count);
 		return;
 	}
@@ -195,14 +213,23 @@ on_slot_request(struct mod *m, struct stanza *iq)
 	const struct upload_options *o = mod_options(m);
 	struct request *q = arena_new_of(iq->arena, struct request);
 	struct slot *s = &q->slot;
+	enum qname refusal = EL_BAD_REQUEST;
 
 	if (!iq->is_from_local ||
 	    !str_eq(iq->from.domain, mod_host(m)->jid.full)) {
 		stanza_refuse(iq, EL_FORBIDDEN);
 	} else if (iq->type != IQ_GET || !slot_read(stanza_payload(iq), s)) {
 		stanza_refuse(iq, EL_BAD_REQUEST);
-	} else if (s->size > o->max_size) {
-		refuse_size(iq, o->max_size);
+	} else if (!purpose_read(o, stanza_payload(iq), s, &refusal)) {
+		stanza_refuse(iq, refusal);
+	} else if (s->size > purpose_max_size(o, s->purpose)) {
+		refuse_size(iq, purpose_max_size(o, s->purpose));
+	} else if (!type_is_allowed(o, s->type)) {
+		stanza_refuse_with(iq, EL_NOT_ACCEPTABLE,
+		    "Files of this type are not taken", EL_NONE);
+	} else if (!usage_has_room(mod_host(m), s->size, o->host_quota)) {
+		stanza_refuse_with(iq, EL_RESOURCE_CONSTRAINT,
+		    "There is no room left for files", EL_NONE);
 	} else if (str_is_none(upload_base(iq->arena, m))) {
 		stanza_refuse_with(iq, EL_SERVICE_UNAVAILABLE,
 		    "This server has no HTTP listener", EL_NONE);
@@ -212,10 +239,10 @@ on_slot_request(struct mod *m, struct stanza *iq)
 		s->type = str_dup(iq->arena, s->type);
 		s->owner = str_dup(iq->arena, iq->from.bare);
 		s->token = random_token(iq->arena, TOKEN_BYTES);
-		s->until = clock_real() + (int64_t)SLOT_MS;
+		s->until = clock_real() + (int64_t)o->slot_ms;
 		q->mod = m;
 		q->iq = iq;
-		q->asking = asking_begin(mod_state(m), s->owner, s->size);
+		q->asking = asking_begin(mod_state(m), s);
 		kv_list(s->owner, STORE, STR_NONE, false, FILES_MAX + 1,
 		    on_listed, q);
 	}

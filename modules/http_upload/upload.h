@@ -16,22 +16,34 @@
 #define TYPE_MAX_BYTES 127
 /* The page before a file's bytes. */
 #define PAGE 4096
-/* How long a slot may be used. */
-#define SLOT_MS MINUTES(15)
 #define STORE STR("upload")
+/* Of the host: "OWNER TOKEN", with size and end of each file that it has. */
+#define INDEX STR("upload_index")
 #define KIND "uploads"
+
+/* What a file is for, as its uploader says. */
+enum purpose {
+	FOR_MESSAGE,
+	FOR_PROFILE,
+	FOR_EPHEMERAL,
+	FOR_PERMANENT,
+	PURPOSES,
+};
 
 struct upload_options {
 	struct str host;
 	struct str url;
-	uint64_t max_size, quota, keep_ms;
+	uint64_t max_size, quota, host_quota, keep_ms, slot_ms;
+	uint64_t profile_quota, profile_keep_ms, permanent_quota;
+	struct str_list types;
 };
 
 struct upload {
 	struct mod *mod;
 	struct map pending; /* of struct asking, by account */
 	struct timer expiry;
-	bool is_expiring;
+	bool is_expiring; /* on the pool, files that are too old */
+	bool is_pruning;  /* in the store, what was noted of them */
 };
 
 /* What a slot is for. */
@@ -39,6 +51,8 @@ struct slot {
 	struct str token, name, type, owner;
 	uint64_t size;
 	int64_t until; /* clock_real() */
+	enum purpose purpose;
+	int64_t before; /* FOR_EPHEMERAL: not to be had from then on */
 };
 
 /* address.c: texts live in the arena. */
@@ -53,11 +67,56 @@ struct str url_escape(struct arena *a, struct str text);
 /* Fit for a header: "type/subtype", perhaps with parameters. */
 bool type_is_fine(struct str type);
 
+bool is_token(struct str s);
+
+/* purpose.c */
+/* The one asked for; false with *refusal_r when it can't be. */
+bool purpose_read(const struct upload_options *o, const struct elem *request,
+    struct slot *s, enum qname *refusal_r);
+/* Is it one that is offered, and its namespace's element? */
+bool purpose_is_on(const struct upload_options *o, enum purpose p);
+const char *purpose_name(enum purpose p);
+/* What one account may have for it, and the largest file. */
+uint64_t purpose_quota(const struct upload_options *o, enum purpose p);
+uint64_t purpose_max_size(const struct upload_options *o, enum purpose p);
+/* When a file that is put now is removed. */
+int64_t slot_end(const struct upload_options *o, const struct slot *s);
+
 /* slot.c: requests for slots, in XMPP. */
 void on_slot_request(struct mod *m, struct stanza *iq);
-/* "SIZE TIME DONE": what the owner's store says of a token. */
-struct str note_make(
-    struct arena *a, uint64_t size, int64_t time, bool is_done);
+/*
+ * "SIZE END PURPOSE": what the owner's store says of a token: a file, or a slot
+ * that may still be used. It stands for so many bytes; false: for none.
+ */
+struct str note_make(struct arena *a, const struct slot *s, int64_t end);
+bool note_read(
+    struct str note, uint64_t *size_r, int64_t *end_r, enum purpose *p_r);
+
+/* content.c: what a file is, by its beginning; on a thread of the pool. */
+#define CONTENT_LOOK (64 * 1024)
+/* Is such content allowed? `type_r` says what it is, for the log. */
+bool content_is_allowed(const struct upload_options *o, struct str beginning,
+    char type_r[TYPE_MAX_BYTES + 1]);
+/* Is that type, as somebody calls it, among those allowed? */
+bool type_is_allowed(const struct upload_options *o, struct str type);
+void content_fini(void);
+
+/* usage.c: what a host has, counted by all workers together. */
+void usage_init(void);
+void usage_fini(void);
+/* Room for so many bytes; false when there is none. */
+bool usage_take(const struct host *host, uint64_t bytes, uint64_t max);
+void usage_give(const struct host *host, uint64_t bytes);
+bool usage_has_room(const struct host *host, uint64_t bytes, uint64_t max);
+/* Counts what is there, and forgets of the index what is too old. */
+void usage_start(struct mod *m);
+void index_prune(struct mod *m);
+struct str index_key(struct arena *a, struct str owner, struct str token);
+struct str index_note(struct arena *a, uint64_t size, int64_t end);
+
+/* removal.c: files that go before their time. */
+void remove_all_of(struct mod *m, struct account *acct);
+extern const struct retraction_listener on_retraction;
 
 /* belongings.c: of an account that is to go, or whose goods are listed */
 void on_belongings(struct mod *m, struct belongings *b);
@@ -72,11 +131,13 @@ void cors_headers(struct http_req *r);
 const char *file_path(struct arena *a, const char *folder, struct str token);
 int file_create(const char *path);
 /* Durable under its name, or -errno; -EEXIST: there is one. */
-int file_publish(int fd, const char *temporary, const char *path);
-bool page_write(int fd, const struct slot *s, int64_t time);
+int file_publish(int fd, const char *temporary, const char *path, int64_t end);
+bool page_write(int fd, const struct slot *s, int64_t end);
 /* Opens it and reads its page; a descriptor or -errno. */
 int file_open(
-    struct arena *a, const char *path, struct slot *s, int64_t *time_r);
+    struct arena *a, const char *path, struct slot *s, int64_t *end_r);
+/* Durably. */
+void file_remove(const char *path);
 /* Removes what is too old, now and then; on the first loop. */
 void expiry_start(struct mod *m);
 

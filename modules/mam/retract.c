@@ -8,6 +8,7 @@ struct retraction {
 	struct stanza *stanza; /* waits */
 	struct str owner;
 	struct jid with;
+	const struct host *host;
 	struct str id; /* of the retraction's <message/> */
 	struct str stamp;
 	bool is_outgoing;
@@ -41,6 +42,16 @@ is_meant(const struct retraction *r, const struct archive_item *item)
 	       str_eq(with.bare, r->with.bare);
 }
 
+/* What the sender had put somewhere for it goes with it. */
+static void
+tell_listener(const struct retraction *r, const struct archive_item *item)
+{
+	const struct retraction_listener *l = mod_lookup("retraction_listener");
+
+	if (l != NULL && (item->is_outgoing || str_eq(r->with.bare, r->owner)))
+		l->retracted(r->host, r->owner, item->xml);
+}
+
 static void
 on_replaced(void *ctx, int err)
 {
@@ -65,6 +76,7 @@ on_found(void *ctx, int err, const struct archive_page *page)
 			xml = tombstone(r, &page->items[i]);
 		if (str_is_none(xml))
 			continue;
+		tell_listener(r, &page->items[i]);
 		archive_replace(w, r->owner, page->items[i].id, xml);
 		is_found = true;
 	}
@@ -90,6 +102,7 @@ mam_retract(struct account *acct, struct stanza *st, bool is_outgoing)
 	r = arena_new_of(a, struct retraction);
 	r->arena = a;
 	r->stanza = st;
+	r->host = acct->host;
 	r->owner = str_dup(a, acct->jid.bare);
 	r->with = jid_dup(a, is_outgoing ? &st->to : &st->from);
 	r->id = str_dup(a, stanza_id(st));

@@ -21,4 +21,13 @@ struct register_offer {
 	bool (*is_open)(const struct host *host);
 };
 
+/*
+ * "retraction_listener": hears of each message that its sender has retracted
+ * (XEP-0424), as it was archived; at the sender's home.
+ */
+struct retraction_listener {
+	void (*retracted)(
+	    const struct host *host, struct str sender, struct str xml);
+};
+
 #endif

@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: MIT
 """HTTP File Upload (XEP-0363): slots, files in and out, and what is refused."""
 
+import datetime
 import hashlib
 import http.client
 import os
 import re
 import socket
+import time
 import urllib.parse
 from xml.sax.saxutils import quoteattr, unescape
 
@@ -24,7 +26,7 @@ def web(make_server, event_loop):
 def launch(make_server, event_loop, **options):
     made = make_server({
         "listen": LISTEN, "limits": {"negotiation": "2s"},
-        "modules": {"disco": {}, "websocket": {}, "http_upload": {
+        "modules": {"disco": {}, "mam": {}, "websocket": {}, "http_upload": {
             "url": "http://files.example:1", "max_size": "20MiB",
             "quota": "50MiB", **options}}})
     event_loop.run_until_complete(made.start())
@@ -44,12 +46,17 @@ class Client(Socket):
                   f"to='{to}'>{payload}</iq>")
         return self.until(f"id='{mark}'")
 
-    def slot(self, name="a.txt", size=5, kind="text/plain"):
+    def slot(self, name="a.txt", size=5, kind="text/plain", purpose=""):
         """The answer to a request for a slot."""
         kind = f" content-type={quoteattr(kind)}" if kind else ""
+        if purpose:
+            purpose = purpose.replace(
+                " ", " xmlns='urn:xmpp:http:upload:purpose:0' ", 1)
+            purpose = f"<{purpose}/>"
         return self.ask(
             "<request xmlns='urn:xmpp:http:upload:0' "
-            f"filename={quoteattr(name)} size='{size}'{kind}/>")
+            f"filename={quoteattr(name)} size='{size}'{kind}>{purpose}"
+            "</request>")
 
     def urls(self, *args, **how):
         got = self.slot(*args, **how)
@@ -192,6 +199,9 @@ FORGERIES = [
     lambda u: u.replace("until=1", "until=2"),
     lambda u: u.replace("type=text", "type=image"),
     lambda u: u.replace("owner=romeo", "owner=juliet"),
+    lambda u: u.replace("for=0", "for=3"),
+    lambda u: u.replace("for=0", "for=9"),
+    lambda u: u.replace("before=0", "before=1"),
     lambda u: u.replace("/a.txt", "/b.txt"),
     lambda u: u.replace("/a.txt", "/A.txt"),
     lambda u: re.sub("mac=.*", "mac=" + "0" * 64, u),
@@ -312,3 +322,186 @@ def test_kept(web, romeo, event_loop):
     event_loop.run_until_complete(web.start())
     assert ask(web, "GET", get)[2] == b"hello"
     assert ask(web, "PUT", put, b"hello")[0] == 409
+
+
+# By their first bytes, whatever they are called.
+PNG = bytes.fromhex("89504e470d0a1a0a0000000d4948445200000001000000010802"
+                    "0000009077" "53de")
+HTML = b"<!DOCTYPE html><html><script>alert(1)</script></html>"
+SVG = b"<?xml version='1.0'?><svg xmlns='http://www.w3.org/2000/svg'></svg>"
+
+
+def test_true_types(make_server, event_loop):
+    """What is in a file decides, not what it is called."""
+    server = launch(make_server, event_loop,
+                    types=["image/png", "video/*", "application/octet-stream"])
+    romeo = Client(server).login("romeo")
+    for body, kind, status in (
+            (PNG, "image/png", 201), (PNG, "video/mp4", 201),
+            (bytes(range(255, 0, -1)), "image/png", 201),
+            (HTML, "image/png", 415), (SVG, "image/png", 415),
+            (HTML + b" " * 300000, "image/png", 415),
+            (b"hello", "image/png", 415), (b"GIF89a" + PNG, "image/png", 415),
+            (b"%PDF-1.7\n%abc\n", "application/octet-stream", 415)):
+        put, get = romeo.urls("a.png", len(body), kind)
+        assert ask(server, "PUT", put, body)[0] == status, body[:20]
+        assert ask(server, "GET", get)[0] == (
+            200 if status == 201 else 404), body[:20]
+    event_loop.run_until_complete(server.wait_for(
+        lambda: len(files(server)) == 3, "the refused files to go"))
+    got = romeo.slot("a.html", 5, "text/html")
+    assert "not-acceptable" in got and "type" in got
+
+
+def test_old_slot(make_server, event_loop):
+    server = launch(make_server, event_loop, slot="1s")
+    romeo = Client(server).login("romeo")
+    put, get = romeo.urls()
+    event_loop.run_until_complete(server.wait_for(
+        lambda: ask(server, "PUT", put, b"hello!")[0] == 403,
+        "the slot to be too old"))
+    assert ask(server, "PUT", put, b"hello")[0] == 403
+    assert ask(server, "GET", get)[0] == 404
+
+
+def test_purposes(make_server, event_loop):
+    server = launch(make_server, event_loop, profile_quota="1KiB",
+                    keep="1h", profile_keep="2h")
+    romeo = Client(server).login("romeo")
+    got = romeo.ask("<query xmlns='http://jabber.org/protocol/disco#info'/>")
+    for name in ("message", "profile", "ephemeral"):
+        assert f"urn:xmpp:http:upload:purpose:0#{name}'" in got
+    assert "#permanent" not in got
+    assert "feature-not-implemented" in romeo.slot(purpose="permanent ")
+    for wrong in ("ephemeral ", "ephemeral expire-before='tomorrow'",
+                  "ephemeral expire-before='2020-01-01T00:00:00Z'"):
+        assert "bad-request" in romeo.slot(purpose=wrong), wrong
+    assert "file-too-large" in romeo.slot(size=1025, purpose="profile ")
+    romeo.urls(size=20 * MIB, purpose="message ")
+    romeo.urls(size=20 * MIB, purpose="unknown ")
+    # A purse of its own.
+    put, get = romeo.urls(size=1024, purpose="profile ")
+    assert "resource-constraint" in romeo.slot(purpose="profile ")
+    assert ask(server, "PUT", put, b"x" * 1024)[0] == 201
+    assert "resource-constraint" in romeo.slot(purpose="profile ")
+    assert ask(server, "GET", get)[0] == 200
+    assert abs(os.stat(files(server)[0]).st_mtime - time.time() - 7200) < 60
+
+
+def test_ephemeral(web, romeo, event_loop):
+    """It is not to be had a moment longer."""
+    end = time.time() + 3
+    stamp = datetime.datetime.fromtimestamp(
+        end, datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    put, get = romeo.urls(purpose=f"ephemeral expire-before='{stamp}'")
+    assert ask(web, "PUT", put, b"hello")[0] == 201
+    status, headers, _ = ask(web, "GET", get)
+    if status == 200:
+        age = int(re.search(r"max-age=(\d+)", headers["cache-control"])[1])
+        assert age <= 3
+    event_loop.run_until_complete(web.wait_for(
+        lambda: ask(web, "GET", get)[0] == 404, "the file to end"))
+    assert time.time() >= end - 0.1
+
+
+def test_host_quota(make_server, event_loop):
+    """All of the host's together; it is counted again after a restart."""
+    server = launch(make_server, event_loop, host_quota="10KiB")
+    romeo = Client(server).login("romeo")
+    slots = [romeo.urls(size=4000) for _ in range(3)]
+    body = b"x" * 4000
+    assert [ask(server, "PUT", put, body)[0] for put, _ in slots] == \
+        [201, 201, 413]
+    assert "resource-constraint" in Client(server).login("juliet").slot(
+        size=4000)
+    # What is refused or broken off does not count.
+    for _ in range(5):
+        assert ask(server, "PUT", slots[0][0], body)[0] in (409, 413)
+        raw_put(server, slots[2][0], b"x").close()
+    romeo.urls(size=2000)
+    event_loop.run_until_complete(server.stop())
+    event_loop.run_until_complete(server.start())
+    juliet = Client(server).login("juliet")
+    event_loop.run_until_complete(server.wait_for(
+        lambda: "resource-constraint" in juliet.slot(size=4000),
+        "the files to be counted"))
+    juliet.urls(size=2000)
+
+
+def test_deleted_account(make_server, event_loop):
+    """Its files go with it, and the host has the room again."""
+    server = launch(make_server, event_loop, host_quota="10KiB")
+    romeo = Client(server).login("romeo")
+    body = b"x" * 2000
+    links = [romeo.urls(size=2000) for _ in range(4)]
+    late, _ = romeo.urls(size=2000)
+    for put, _ in links:
+        assert ask(server, "PUT", put, body)[0] == 201
+    juliet = Client(server).login("juliet")
+    put, get = juliet.urls(size=2000)
+    assert ask(server, "PUT", put, body)[0] == 201
+    assert "resource-constraint" in juliet.slot(size=2000)
+    status, _, errors = server.ctl("unregister", "romeo", "localhost")
+    assert status == 0, errors
+    event_loop.run_until_complete(server.wait_for(
+        lambda: len(files(server)) == 1, "romeo's files to go"))
+    assert all(ask(server, "GET", link)[0] == 404 for _, link in links)
+    assert ask(server, "GET", get)[0] == 200
+    event_loop.run_until_complete(server.wait_for(
+        lambda: "type='result'" in juliet.slot(size=2000), "room"))
+    # A slot is worth nothing without its account.
+    assert ask(server, "PUT", late, body)[0] == 403
+    assert len(files(server)) == 1
+
+
+def test_retraction(web, romeo, event_loop):
+    """The file goes with its message, if it is the sender's own."""
+    base = "http://files.example:1"
+    juliet = Client(web).login("juliet")
+    links = []
+    for owner in (romeo, romeo, juliet):
+        put, get = owner.urls()
+        assert ask(web, "PUT", put, b"hello")[0] == 201
+        links.append(get)
+
+    def say(mark, content):
+        romeo.send("<message xmlns='jabber:client' to='juliet@localhost' "
+                   f"type='chat' id='{mark}'>{content}</message>")
+
+    say("m1", f"<body>{base}{links[0]} {base}{links[2]} {base}/upload/x"
+        "</body><origin-id xmlns='urn:xmpp:sid:0' id='m1'/>")
+    say("m2", f"<body>{base}{links[1]}</body>"
+        "<origin-id xmlns='urn:xmpp:sid:0' id='m2'/>")
+    for number, mark in enumerate(("m1", "m3")):
+        say(f"r{number}", f"<retract xmlns='urn:xmpp:message-retract:1' "
+            f"id='{mark}'/><store xmlns='urn:xmpp:hints'/>")
+    event_loop.run_until_complete(web.wait_for(
+        lambda: ask(web, "GET", links[0])[0] == 404, "the file to go"))
+    assert ask(web, "GET", links[1])[0] == 200
+    assert ask(web, "GET", links[2])[0] == 200
+    # Who retracts what he was sent takes nothing.
+    juliet.send("<message xmlns='jabber:client' to='romeo@localhost' "
+                "type='chat' id='r9'><retract id='m2' "
+                "xmlns='urn:xmpp:message-retract:1'/></message>")
+    assert "type='result'" in juliet.slot()
+    assert ask(web, "GET", links[1])[0] == 200
+    assert len(files(web)) == 2
+
+
+def test_bad_heads(web, romeo):
+    """Requests that another server might read otherwise, and huge ones."""
+    put, get = romeo.urls()
+    for heads, status in (
+            ("Transfer-Encoding: chunked", 411),
+            ("Content-Length: 5\r\nTransfer-Encoding: chunked", 400),
+            ("Content-Length: 5\r\nContent-Length: 6", 400),
+            ("Content-Length: +5", 400), ("Content-Length: 5, 5", 400),
+            ("Content-Length: 0x5", 400), ("x: " + "y" * 9000, 431),
+            ("X-A: b\r\n" * 70 + "X-B: c", 431)):
+        with socket.create_connection(("127.0.0.1", web.port["http"]),
+                                      timeout=PATIENCE) as link:
+            link.sendall(f"PUT {put} HTTP/1.1\r\nHost: localhost\r\n{heads}"
+                         "\r\n\r\nhello".encode())
+            assert link.recv(4096).startswith(b"HTTP/1.1 %d " % status), heads
+    assert ask(web, "GET", get)[0] == 404 and not files(web)
+    assert ask(web, "PUT", put, b"hello")[0] == 201

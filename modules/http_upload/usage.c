@@ -1,0 +1,201 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What all accounts of a host have here: an index in the host's own store, by
+ * owner and token, and the sum of it, which all workers count together. A file
+ * counts from when it begins to come.
+ */
+#include "modules/http_upload/upload.h"
+
+#include <stdatomic.h>
+
+#define PAGE_ITEMS 500
+
+/* By the host's index; made and freed with the module. */
+static struct usage {
+	_Atomic uint64_t bytes;
+	_Atomic bool is_counted;
+} * usages;
+
+void
+usage_init(void)
+{
+	usages = (struct usage *)xzalloc(host_count() * sizeof(*usages));
+}
+
+void
+usage_fini(void)
+{
+	xfree(usages);
+	usages = NULL;
+}
+
+bool
+usage_has_room(const struct host *host, uint64_t bytes, uint64_t max)
+{
+	uint64_t has = atomic_load(&usages[host->index].bytes);
+
+	return bytes <= max && has <= max - bytes;
+}
+
+bool
+usage_take(const struct host *host, uint64_t bytes, uint64_t max)
+{
+	struct usage *u = &usages[host->index];
+	uint64_t has = atomic_fetch_add(&u->bytes, bytes);
+
+	if (bytes <= max && has <= max - bytes)
+		return true;
+	atomic_fetch_sub(&u->bytes, bytes);
+	return false;
+}
+
+void
+usage_give(const struct host *host, uint64_t bytes)
+{
+	atomic_fetch_sub(&usages[host->index].bytes, bytes);
+}
+
+struct str
+index_key(struct arena *a, struct str owner, struct str token)
+{
+	return str_printf(
+	    a, STR_FMT " " STR_FMT, STR_ARG(owner), STR_ARG(token));
+}
+
+struct str
+index_note(struct arena *a, uint64_t size, int64_t end)
+{
+	return str_printf(
+	    a, "%llu %lld", (unsigned long long)size, (long long)end);
+}
+
+static bool
+note_parse(struct str note, uint64_t *size_r, int64_t *end_r)
+{
+	return str_to_u64(str_cut(&note, ' '), size_r) &&
+	       str_to_i64(note, end_r);
+}
+
+/* Walks through the index --------------------------------------------------*/
+
+struct walk {
+	struct mod *mod;
+	bool is_count; /* else it prunes */
+	struct str after;
+	struct store_write *write;
+	uint64_t bytes; /* seen, or of what is being pruned */
+	bool is_at_end;
+};
+
+static void walk_next(struct walk *w);
+
+static void
+walk_end(struct walk *w)
+{
+	struct upload *u = mod_state(w->mod);
+
+	if (w->is_count)
+		atomic_fetch_add(
+		    &usages[mod_host(w->mod)->index].bytes, w->bytes);
+	u->is_pruning = false;
+	str_free(&w->after);
+	xfree(w);
+}
+
+static void
+on_pruned(void *ctx, int err)
+{
+	struct walk *w = ctx;
+
+	if (err == 0)
+		usage_give(mod_host(w->mod), w->bytes);
+	w->bytes = 0;
+	if (err < 0 || w->is_at_end)
+		walk_end(w);
+	else
+		walk_next(w);
+}
+
+static void
+walk_item(struct walk *w, const struct kv_item *item, int64_t now)
+{
+	struct str host = mod_host(w->mod)->jid.full;
+	uint64_t size = 0;
+	int64_t end = 0;
+	bool is_good = note_parse(item->value, &size, &end);
+
+	if (w->is_count) {
+		w->bytes += size;
+		return;
+	}
+	if (is_good && end > now)
+		return;
+	if (w->write == NULL)
+		w->write = store_write_new(host);
+	kv_del(w->write, host, INDEX, item->key);
+	w->bytes += size;
+}
+
+static void
+on_page(void *ctx, int err, const struct kv_item *items, size_t count)
+{
+	struct walk *w = ctx;
+	int64_t now = clock_real();
+
+	if (err < 0) {
+		walk_end(w);
+		return;
+	}
+	for (size_t i = 0; i < count; i++)
+		walk_item(w, &items[i], now);
+	w->is_at_end = count < PAGE_ITEMS;
+	if (count > 0) {
+		str_free(&w->after);
+		w->after = str_heap(items[count - 1].key);
+	}
+	if (w->write != NULL)
+		store_commit(&w->write, on_pruned, w);
+	else if (w->is_at_end)
+		walk_end(w);
+	else
+		walk_next(w);
+}
+
+static void
+walk_next(struct walk *w)
+{
+	kv_list(mod_host(w->mod)->jid.full, INDEX,
+	    w->after.n > 0 ? w->after : STR_NONE, false, PAGE_ITEMS, on_page,
+	    w);
+}
+
+static void
+walk_start(struct mod *m, bool is_count)
+{
+	struct upload *u = mod_state(m);
+	struct walk *w;
+
+	if (u->is_pruning)
+		return;
+	u->is_pruning = true;
+	w = (struct walk *)xzalloc(sizeof(*w));
+	w->mod = m;
+	w->is_count = is_count;
+	walk_next(w);
+}
+
+void
+usage_start(struct mod *m)
+{
+	struct usage *u = &usages[mod_host(m)->index];
+
+	if (loop_index(loop_self()) == 0 &&
+	    !atomic_exchange(&u->is_counted, true))
+		walk_start(m, true);
+}
+
+void
+index_prune(struct mod *m)
+{
+	walk_start(m, false);
+}
