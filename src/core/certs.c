@@ -15,7 +15,8 @@ needs_tls(const struct conf *conf)
 	for (size_t i = 0; i < conf->listen_count; i++) {
 		const struct stream_policy *p = &conf->listen[i].policy;
 
-		if (p->is_direct_tls || p->starttls != STARTTLS_NONE)
+		if (conf->listen[i].type == LISTEN_MUX || p->is_direct_tls ||
+		    p->starttls != STARTTLS_NONE)
 			return true;
 	}
 	return false;

@@ -389,7 +389,7 @@ listen_check(const struct conf *conf, struct problems *p,
     const struct tree *map, const struct listen_conf *l)
 {
 	bool has_none = !listen_is_negotiated(l->type);
-	bool has_tls = l->policy.is_direct_tls ||
+	bool has_tls = l->policy.is_direct_tls || l->type == LISTEN_MUX ||
 		       (!has_none && l->policy.starttls != STARTTLS_NONE);
 
 	if (has_none && tree_get(map, "starttls") != NULL)

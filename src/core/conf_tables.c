@@ -8,9 +8,9 @@ static const char *const levels[] = { "none", "emergency", "alert", "critical",
 	"error", "warning", "notice", "info", "debug", NULL };
 /* In the order of enum log_format. */
 static const char *const formats[] = { "text", "json", NULL };
-/* In the order of enum listen_type; those that can be served. */
+/* In the order of enum listen_type. */
 static const char *const listen_types[] = { "c2s", "http", "s2s", "component",
-	"proxy65", NULL };
+	"proxy65", "mux", NULL };
 /* In the order of enum starttls_policy. */
 static const char *const starttls[] = { "required", "optional", "none", NULL };
 
@@ -71,16 +71,18 @@ const struct option conf_database_options[] = {
 
 const struct option conf_listen_options[] = {
 	OPT_CHOICE("type", struct conf_listen, type, NULL, listen_types,
-	    "who is served there"),
+	    "who is served there; mux: clients (with STARTTLS or direct TLS) "
+	    "and HTTPS on one port, told apart by ALPN and their first bytes"),
 	OPT_TEXT("ip", struct conf_listen, ip, "::", 60,
 	    "the address; \"::\" is all of IPv6 and IPv4"),
 	OPT_UINT("port", struct conf_listen, port, NULL, 0, 65535,
 	    "the TCP port; 0: any that is free"),
 	OPT_CHOICE("starttls", struct conf_listen, starttls, "required",
 	    starttls,
-	    "whether clients (c2s) must, may or can not use STARTTLS"),
+	    "whether clients (c2s, mux) must, may or can not use STARTTLS; "
+	    "unless they must, mux serves HTTP without TLS, too"),
 	OPT_BOOL("tls", struct conf_listen, is_tls, "false",
-	    "TLS from the first byte on"),
+	    "TLS from the first byte on, and nothing else"),
 	OPT_LIST("proxy_protocol", struct conf_listen, proxies, NULL, 100,
 	    "networks of proxies that begin each connection with a PROXY "
 	    "header (v1 or v2); nobody else's is believed"),

@@ -54,6 +54,63 @@ on_http(void *ctx, struct conn *c)
 	serve_http(c);
 }
 
+/*
+ * One port for clients and HTTP: by ALPN, or by what is said first, as all
+ * methods begin with a letter and no stream does.
+ */
+static bool
+speaks_http(const struct conn *c, char first)
+{
+	const char *alpn = conn_is_tls(c) ? conn_tls_alpn(c) : NULL;
+
+	if (alpn != NULL)
+		return strcmp(alpn, "http/1.1") == 0;
+	return (first >= 'A' && first <= 'Z') || (first >= 'a' && first <= 'z');
+}
+
+static void
+on_nothing(void *ctx, const char *p, size_t n)
+{
+}
+
+static void
+on_refused(void *ctx, int err)
+{
+}
+
+/* Where clients must use TLS, what is said in the clear is not for HTTP. */
+static void
+refuse_plain(struct conn *c)
+{
+	static const struct conn_events deaf = {
+		.data = on_nothing,
+		.closed = on_refused,
+	};
+
+	conn_set_owner(c, &deaf, NULL);
+	conn_send(c, STR("HTTP/1.1 403 Forbidden\r\n"
+			 "content-type: text/plain; charset=utf-8\r\n"
+			 "content-length: 18\r\nconnection: close\r\n\r\n"
+			 "HTTPS is required\n"));
+	conn_close(c);
+}
+
+static void
+on_mux(void *ctx, struct conn *c, char first)
+{
+	const struct stream_policy *policy = (const struct stream_policy *)ctx;
+	bool is_http = speaks_http(c, first);
+
+	if (conn_is_tls(c))
+		policy = &policies[3];
+	if (!is_http)
+		on_client((void *)(uintptr_t)policy, c);
+	else if (policy->starttls == STARTTLS_REQUIRED)
+		refuse_plain(c);
+	else
+		on_http(NULL, c);
+}
+
 static const char *
 tls_text(const struct listen_conf *l)
 {
@@ -139,6 +196,9 @@ listener_start(struct arena *a, const struct listen_conf *l, const char **why_r)
 		config.accepted = component_accept;
 	} else if (l->type == LISTEN_PROXY65) {
 		config.accepted = bytestream_accept;
+	} else if (l->type == LISTEN_MUX) {
+		config.role = TLS_MUX;
+		config.sorted = on_mux;
 	}
 	err = listener_open(a, &config, &o->listener, &bound, &why);
 

@@ -10,6 +10,12 @@ host_folder(struct arena *a, const struct host *host, const char *kind)
 	    STR_ARG(host->jid.full));
 }
 
+static bool
+is_https(const struct listen_conf *l)
+{
+	return l->policy.is_direct_tls || l->type == LISTEN_MUX;
+}
+
 /* TLS before none, and then the first. */
 static const struct listen_conf *
 web_listener(const struct conf *conf)
@@ -19,10 +25,9 @@ web_listener(const struct conf *conf)
 	for (size_t i = 0; i < conf->listen_count; i++) {
 		const struct listen_conf *l = &conf->listen[i];
 
-		if (l->type != LISTEN_HTTP)
+		if (l->type != LISTEN_HTTP && l->type != LISTEN_MUX)
 			continue;
-		if (found == NULL ||
-		    (l->policy.is_direct_tls && !found->policy.is_direct_tls))
+		if (found == NULL || (is_https(l) && !is_https(found)))
 			found = l;
 	}
 	return found;
@@ -36,7 +41,7 @@ host_url(struct arena *a, const struct host *host)
 
 	if (l == NULL)
 		return STR_NONE;
-	is_tls = l->policy.is_direct_tls;
+	is_tls = is_https(l);
 	if (addr_port(&l->addr) == (is_tls ? 443 : 80))
 		return str_printf(a, "http%s://" STR_FMT, is_tls ? "s" : "",
 		    STR_ARG(host->jid.full));

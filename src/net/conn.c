@@ -233,6 +233,13 @@ conn_input(struct conn *c, const char *p, size_t n)
 		c->events->data(c->ctx, p, n);
 }
 
+void
+conn_deliver(struct conn *c, const char *p, size_t n)
+{
+	if (!(c->flags & (CONN_CLOSING | CONN_DEAD)))
+		c->events->data(c->ctx, p, n);
+}
+
 /* What is queued still goes out, as far as it can within the bound. */
 void
 conn_eof(struct conn *c)

@@ -73,6 +73,8 @@ void conn_fail(struct conn *c, int err);
 void conn_eof(struct conn *c);
 /* Bytes as if they had just been read. */
 void conn_input(struct conn *c, const char *p, size_t n);
+/* Plain bytes that were delivered, for the owner that it has now. */
+void conn_deliver(struct conn *c, const char *p, size_t n);
 /*
  * Sends raw bytes; how many the kernel took (and CONN_FULL, unless all), or
  * -1 after conn_fail().

@@ -32,6 +32,12 @@ struct listener_config {
 	 * With direct TLS the handshake is done by then.
 	 */
 	void (*accepted)(void *ctx, struct conn *c);
+	/*
+	 * Instead of `accepted`, or NULL: for several protocols on one port,
+	 * in TLS or not, as the peer begins. Called as that is, once the first
+	 * byte of what is said has come, which tells them apart.
+	 */
+	void (*sorted)(void *ctx, struct conn *c, char first);
 	void *ctx;
 };
 

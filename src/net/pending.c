@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * New connections whose PROXY header or TLS handshake is awaited, within the
- * listener's deadline. The owner hears of a connection when both are done.
+ * New connections whose PROXY header, TLS handshake or first byte is awaited,
+ * within the listener's deadline. The owner hears of a connection when all that
+ * is done.
  */
 #include "base/err.h"
 #include "net/conn_impl.h"
@@ -59,6 +60,58 @@ pending_done(struct pending *p)
 	sock_accepted(s, c);
 }
 
+/* Sorting ------------------------------------------------------------------ */
+
+/* What each handshake of TLS begins with. */
+#define TLS_FIRST 0x16
+
+static void pending_tls(struct pending *p);
+
+static void
+pending_sorted(struct pending *p, const char *bytes, size_t n)
+{
+	const struct listener_config *config = &p->sock->listener->config;
+	struct conn *c = p->c;
+
+	pending_free(p);
+	c->events = NULL;
+	config->sorted(config->ctx, c, bytes[0]);
+	must(c->events != NULL && !(c->flags & CONN_MOVING));
+	conn_deliver(c, bytes, n);
+}
+
+static void
+on_first(void *ctx, const char *bytes, size_t n)
+{
+	struct pending *p = (struct pending *)ctx;
+	struct conn *c = p->c;
+
+	if (n == 0)
+		return;
+	if (c->tls != NULL || bytes[0] != TLS_FIRST) {
+		pending_sorted(p, bytes, n);
+		return;
+	}
+	pending_tls(p);
+	if (!(c->flags & CONN_DEAD))
+		conn_input(c, bytes, n);
+}
+
+static const struct conn_events sort_events = {
+	.data = on_first,
+	.closed = on_closed,
+};
+
+/* Nothing stands before what the peer says: who is to hear it? */
+static void
+pending_clear(struct pending *p)
+{
+	if (p->sock->listener->config.sorted != NULL)
+		conn_set_owner(p->c, &sort_events, p);
+	else
+		pending_done(p);
+}
+
 /* TLS ---------------------------------------------------------------------- */
 
 static void
@@ -71,7 +124,7 @@ on_early_data(void *ctx, const char *p, size_t n)
 static void
 on_secured(void *ctx)
 {
-	pending_done((struct pending *)ctx);
+	pending_clear((struct pending *)ctx);
 }
 
 static const struct conn_events tls_events = {
@@ -100,7 +153,7 @@ header_done(struct pending *p, const struct addr *src, struct str rest)
 	if (p->sock->listener->config.is_direct_tls)
 		pending_tls(p);
 	else
-		pending_done(p);
+		pending_clear(p);
 	if (rest.n > 0 && !(c->flags & CONN_DEAD))
 		conn_input(c, rest.p, rest.n);
 }
@@ -144,7 +197,7 @@ pending_start(struct sock *s, struct conn *c)
 	bool has_header = is_proxied(config, &c->peer);
 	struct pending *p;
 
-	if (!has_header && !config->is_direct_tls) {
+	if (!has_header && !config->is_direct_tls && config->sorted == NULL) {
 		sock_accepted(s, c);
 		return;
 	}
@@ -155,8 +208,10 @@ pending_start(struct sock *s, struct conn *c)
 	timer_start(&p->deadline, config->deadline_ms, on_deadline);
 	if (has_header)
 		conn_set_owner(c, &proxy_events, p);
-	else
+	else if (config->is_direct_tls)
 		pending_tls(p);
+	else
+		pending_clear(p);
 }
 
 void

@@ -41,7 +41,7 @@ bool tls_certs_cover(
 
 /*
  * ALPN that a listener answers: "xmpp-client", "xmpp-server", "http/1.1", or
- * any of them (conn_tls_alpn() then tells which).
+ * the first or the last (conn_tls_alpn() then tells which).
  */
 enum tls_role { TLS_C2S, TLS_S2S, TLS_HTTPS, TLS_MUX };
 

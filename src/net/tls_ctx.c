@@ -34,17 +34,15 @@ static const char *const protocols[][PROTOCOLS_MAX] = {
 	[TLS_C2S] = { "xmpp-client" },
 	[TLS_S2S] = { "xmpp-server" },
 	[TLS_HTTPS] = { "http/1.1" },
-	[TLS_MUX] = { "xmpp-client", "xmpp-server", "http/1.1" },
+	[TLS_MUX] = { "xmpp-client", "http/1.1" },
 };
 
 const char *
 tls_alpn_name(struct str protocol)
 {
-	const char *const *ours = protocols[TLS_MUX];
-
-	for (int i = 0; i < PROTOCOLS_MAX && ours[i] != NULL; i++)
-		if (str_is(protocol, ours[i]))
-			return ours[i];
+	for (size_t i = 0; i < TLS_MUX; i++)
+		if (str_is(protocol, protocols[i][0]))
+			return protocols[i][0];
 	return NULL;
 }
 

@@ -72,7 +72,7 @@ static const struct {
 	{ HOSTS "listen: [{type: http, ip: 127.0.0.1, port: 5280}]\n", "" },
 	{ HOSTS "listen: [{type: ftp, ip: 127.0.0.1, port: 5280}]\n",
 	    "f.yml:2: 'type' of 'listen': 'ftp' is not one of: c2s, http, "
-	    "s2s, component, proxy65\n" },
+	    "s2s, component, proxy65, mux\n" },
 	{ HOSTS "listen: [{type: s2s, ip: '::1', port: 1, starttls: none}]\n",
 	    "f.yml:2: 'starttls' of a listener for servers can only be "
 	    "'required'\n" },

@@ -542,6 +542,7 @@ static const struct {
 	{ TLS_HTTPS, true, "\x08http/1.1", "http/1.1" },
 	{ TLS_MUX, true, "\x08http/1.1", "http/1.1" },
 	{ TLS_MUX, true, "\x0bxmpp-client", "xmpp-client" },
+	{ TLS_MUX, true, "\x0bxmpp-server", NULL },
 };
 
 static void
