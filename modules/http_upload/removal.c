@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Files that go before their time: those of a message that its sender has
- * retracted (XEP-0424), if the sender is who put them; first the file, then what
- * is noted of it. Those of an account go before it (belongings.c); what the
- * host's index says of them, and what came meanwhile, go after it.
+ * retracted (XEP-0424), if the sender is who put them; first the file, then
+ * what is noted of it. Those of an account go before it (belongings.c); what
+ * the host's index says of them, and what came meanwhile, go after it.
  */
 #include "modules/http_upload/upload.h"
 
