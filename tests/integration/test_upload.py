@@ -7,6 +7,7 @@ import http.client
 import os
 import re
 import socket
+import threading
 import time
 import urllib.parse
 from xml.sax.saxutils import quoteattr, unescape
@@ -181,6 +182,63 @@ def test_large(web, romeo):
         status, _, body = ask(web, "GET", get)
         assert (status, hashlib.sha256(body).digest()) == (200, digest)
     assert is_sanitized(web) or memory(web) - before < 8 * MIB
+
+
+def peak(server):
+    with open(f"/proc/{server.process.pid}/status", encoding="ascii") as file:
+        return int(re.search(r"VmHWM:\s*(\d+)", file.read())[1]) * 1024
+
+
+def fetch(server, path, sums):
+    """Takes a file piece by piece."""
+    digest = hashlib.sha256()
+    link = http.client.HTTPConnection("127.0.0.1", server.port["http"],
+                                      timeout=PATIENCE)
+    link.request("GET", path)
+    answer = link.getresponse()
+    while piece := answer.read(MIB):
+        digest.update(piece)
+    link.close()
+    sums.append(digest.digest())
+
+
+def test_huge(make_server, event_loop, tmp_path):
+    """More than 100 MB, up and down, in less than 1 MiB each."""
+    server = launch(make_server, event_loop, max_size="200MiB",
+                    quota="300MiB")
+    romeo = Client(server).login("romeo")
+    size = 120 * 1000 * 1000
+    with open(tmp_path / "huge", "w+b") as file:
+        file.truncate(size)
+        file.seek(size - 10)
+        file.write(b"0123456789")
+    # What the first transfers need is there for those that follow.
+    put, get = romeo.urls("warm.bin", MIB, None)
+    assert ask(server, "PUT", put, bytes(MIB))[0] == 201
+    assert len(ask(server, "GET", get)[2]) == MIB
+    before = peak(server)
+    put, get = romeo.urls("huge.bin", size, None)
+    with open(tmp_path / "huge", "rb") as file:
+        assert ask(server, "PUT", put, file,
+                   {"Content-Length": str(size)})[0] == 201
+    assert is_sanitized(server) or peak(server) - before < MIB
+    before = peak(server)
+    sums = []
+    threads = [threading.Thread(target=fetch, args=(server, get, sums))
+               for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    with open(tmp_path / "huge", "rb") as file:
+        want = hashlib.file_digest(file, "sha256").digest()
+    assert sums == [want, want]
+    assert is_sanitized(server) or peak(server) - before < 2 * MIB
+    status, headers, body = ask(server, "GET", get, headers={
+        "Range": f"bytes={size - 12}-{size - 3}"})
+    assert (status, body) == (206, b"\0\x0001234567")
+    assert headers["content-range"] == \
+        f"bytes {size - 12}-{size - 3}/{size}"
 
 
 def is_sanitized(server):
