@@ -138,8 +138,9 @@ tell(struct copy *c, const char *what, bool is_end)
 		return;
 	c->told = now;
 	if (c->total > 0)
-		printf("%s %llu/%llu\n", what, (unsigned long long)c->done,
-		    (unsigned long long)c->total);
+		printf("%s %llu/%llu (%llu %%)\n", what,
+		    (unsigned long long)c->done, (unsigned long long)c->total,
+		    (unsigned long long)(c->done * 100 / c->total));
 	else
 		printf("%s %llu\n", what, (unsigned long long)c->done);
 	fflush(stdout);

@@ -17,6 +17,7 @@ enum {
 struct ctl {
 	struct arena *arena;
 	const char *socket; /* path */
+	const char *conf;   /* as it was given, or NULL */
 	bool wants_json;
 	const char *version; /* of the API, or NULL */
 };
@@ -31,6 +32,12 @@ struct reply {
 /* client.c: one POST. -errno, or ERR_INVALID when it is not HTTP. */
 int client_post(const struct ctl *ctl, const char *path, struct str body,
     struct reply *reply_r);
+
+/*
+ * copy.c: becomes rookeryd, to copy what is stored to the database of another
+ * configuration; -errno if there is none.
+ */
+int copy_exec(const char *conf, const char *target);
 
 /*
  * where.c: the socket of the server whose configuration this is; NULL: the

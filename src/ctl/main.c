@@ -26,7 +26,10 @@ static const char usage[] =
     "  rookeryctl help COMMAND    what one of them does and takes\n"
     "  rookeryctl started         waits until a server answers\n"
     "  rookeryctl stopped         waits until none does\n"
-    "  rookeryctl ping            says pong if a server answers\n";
+    "  rookeryctl ping            says pong if a server answers\n"
+    "  rookeryctl copy_store FILE moves what is stored to the database of "
+    "another\n"
+    "                             configuration, while no server runs\n";
 
 static int
 complain(const char *text)
@@ -218,6 +221,20 @@ run_help(const struct ctl *ctl, int argc, char **argv)
 }
 
 static int
+run_copy(const struct ctl *ctl, const char *target)
+{
+	int err;
+
+	if (server_answers(ctl, &err) || err == 0)
+		return complain(
+		    "the server is running: stop it first (rookeryctl stop), "
+		    "so that nothing is missing in the copy");
+	err = copy_exec(ctl->conf, target);
+	fprintf(stderr, "rookeryctl: can't run rookeryd: %s\n", err_text(err));
+	return EXIT_FAILED;
+}
+
+static int
 run(const struct ctl *ctl, int argc, char **argv)
 {
 	if (strcmp(argv[0], "ping") == 0 && argc == 1)
@@ -226,6 +243,9 @@ run(const struct ctl *ctl, int argc, char **argv)
 		return wait_until(ctl, true);
 	if (strcmp(argv[0], "stopped") == 0 && argc == 1)
 		return wait_until(ctl, false);
+	if (strcmp(argv[0], "copy_store") == 0)
+		return argc == 2 ? run_copy(ctl, argv[1])
+				 : complain_usage("copy_store takes a file");
 	if (strcmp(argv[0], "help") == 0)
 		return run_help(ctl, argc, argv);
 	return run_command(ctl, argc, argv);
@@ -304,6 +324,7 @@ ctl_init(struct ctl *ctl, const struct options *o)
 	ctl->wants_json = o->format != NULL && strcmp(o->format, "json") == 0;
 	ctl->version = o->version;
 	ctl->socket = o->socket;
+	ctl->conf = o->conf;
 	if (ctl->socket == NULL &&
 	    where_socket(ctl->arena, o->conf, &ctl->socket, &why) < 0)
 		return complain(why);
