@@ -140,6 +140,22 @@ extdisco_stop(struct mod *m)
 	arena_free(&x->arena);
 }
 
+static void
+extdisco_check(struct mod *m, struct check *c)
+{
+	const struct extdisco_options *o = mod_options(m);
+	const struct extdisco *x = mod_state(m);
+
+	if (x->count < o->services.count)
+		check_say(c, CHECK_FAIL, "see the log for which, and why",
+		    "calls", "%zu of %zu services are left out",
+		    o->services.count - x->count, o->services.count);
+	for (size_t i = 0; i < x->count; i++)
+		check_relay(c, x->services[i].host,
+		    (uint16_t)x->services[i].port,
+		    str_is(x->services[i].transport, "udp"));
+}
+
 /* ---- answers ----------------------------------------------------------- */
 
 /* What coturn works out as well: draft-uberti-behave-turn-rest. */
@@ -297,6 +313,7 @@ MODULE(extdisco) = {
 	.options = options,
 	.iq = routes,
 	.features = features,
+	.check = extdisco_check,
 	.start = extdisco_start,
 	.reload = extdisco_start,
 	.stop = extdisco_stop,

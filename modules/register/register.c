@@ -302,6 +302,24 @@ register_stop(struct mod *m)
 	forget_addresses(mod_state(m));
 }
 
+static void
+register_check(struct mod *m, struct check *c)
+{
+	const struct register_options *o = mod_options(m);
+
+	if (o->is_open)
+		check_say(c, CHECK_WARNING,
+		    "register: {enabled: false}, unless this is what you want",
+		    "registration",
+		    "anybody may sign up: whoever sends spam, too");
+	else
+		check_say(c, CHECK_OK, NULL, "registration",
+		    "it is not open to everybody");
+	if (o->is_open && o->ip_rate.count == 0)
+		check_say(c, CHECK_FAIL, "register: {ip_rate: 3/1h}",
+		    "registration", "one address may make any number");
+}
+
 /* ---- the table --------------------------------------------------------- */
 
 static const struct option options[] = {
@@ -343,5 +361,6 @@ MODULE(register) = {
 	.iq = routes,
 	.features = features,
 	.load = register_load,
+	.check = register_check,
 	.stop = register_stop,
 };

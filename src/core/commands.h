@@ -51,6 +51,7 @@ void commands_manual(FILE *out);
 
 extern const struct command commands_accounts[];
 extern const struct command commands_bans[];
+extern const struct command commands_check[]; /* check.c */
 extern const struct command commands_clients[];
 extern const struct command commands_components[];
 extern const struct command commands_contents[]; /* account_contents.c */

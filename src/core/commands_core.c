@@ -7,6 +7,7 @@
 static const struct command *const tables[] = {
 	commands_accounts,
 	commands_bans,
+	commands_check,
 	commands_clients,
 	commands_components,
 	commands_kindly,

@@ -31,6 +31,7 @@
 #include "core/belongings.h"
 #include "core/blocklist.h"
 #include "core/bytestream.h"
+#include "core/check.h"
 #include "core/command.h"
 #include "core/command_call.h"
 #include "core/component.h"
@@ -280,6 +281,8 @@ struct module {
 	void (*start)(struct mod *m);
 	void (*reload)(struct mod *m);
 	void (*stop)(struct mod *m);
+	/* For `rookeryctl check`: tells what may be wrong with its options. */
+	void (*check)(struct mod *m, struct check *c);
 	/* Frees what is in the state of an account or a session. */
 	void (*account_free)(struct mod *m, void *state);
 	void (*session_free)(struct mod *m, void *state);

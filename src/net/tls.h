@@ -39,6 +39,17 @@ void tls_certs_unref(struct tls_certs **c);
 bool tls_certs_cover(
     const struct tls_certs *c, struct str host, int64_t *not_after_r);
 
+/* What others will think of the one that is shown for `host`. */
+struct tls_report {
+	char file[256];
+	int64_t days; /* that are left */
+	bool is_expired;
+	bool is_own;	 /* signed by itself */
+	const char *why; /* static: why it is not trusted; NULL: it is */
+};
+/* Of those in use; false when there is none for it. From any thread. */
+bool tls_report(struct str host, struct tls_report *r);
+
 /*
  * ALPN that a listener answers: "xmpp-client", "xmpp-server", "http/1.1", or
  * the first or the last (conn_tls_alpn() then tells which).

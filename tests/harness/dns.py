@@ -6,7 +6,7 @@ import asyncio
 import ipaddress
 import struct
 
-A, AAAA, SRV = 1, 28, 33
+A, AAAA, SRV, CAA = 1, 28, 33, 257
 
 
 def pack_name(name):
@@ -49,6 +49,10 @@ class NameServer(asyncio.DatagramProtocol):
     def add_srv(self, name, port, target, priority=0, weight=0):
         self.records.setdefault((name, SRV), []).append(
             struct.pack("!HHH", priority, weight, port) + pack_name(target))
+
+    def add_caa(self, name, issuer):
+        self.records.setdefault((name, CAA), []).append(
+            b"\0\5issue" + issuer.encode())
 
     def datagram_received(self, data, addr):
         ident, = struct.unpack_from("!H", data)
