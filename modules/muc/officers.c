@@ -73,11 +73,23 @@ read_list(struct arena *a, const struct elem *form, const char *var,
 	return true;
 }
 
+/* For whom there will be a new entry; who is named twice counts twice. */
+static size_t
+count_fresh(const struct room *r, const struct jids *list)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < list->count; i++)
+		n += aff_find(r, list->items[i].bare) == NULL;
+	return n;
+}
+
 enum qname
 officers_read(struct room *r, struct arena *a, const struct elem *form,
     struct officers **o_r)
 {
 	struct officers *o = arena_new_of(a, struct officers);
+	size_t fresh;
 
 	*o_r = o;
 	if (!read_list(a, form, OWNERS, &o->owners) ||
@@ -86,8 +98,10 @@ officers_read(struct room *r, struct arena *a, const struct elem *form,
 	/* Somebody has to answer for the room (section 10.5). */
 	if (o->owners.is_given && o->owners.count == 0)
 		return EL_CONFLICT;
-	if (r->affs.count + o->owners.count + o->admins.count >
-	    room_options(r)->max_affiliations + 2 * LISTED_MAX)
+	/* Those who come are entered before others leave. */
+	fresh = count_fresh(r, &o->owners) + count_fresh(r, &o->admins);
+	if (fresh > 0 &&
+	    r->affs.count + fresh > room_options(r)->max_affiliations)
 		return EL_RESOURCE_CONSTRAINT;
 	return EL_NONE;
 }
