@@ -3,7 +3,7 @@
  * XEP-0357: Push Notifications. A device that sleeps is told through its
  * maker's service that something waits: when a message goes to the spool
  * because nobody is there, and when it waits for a session whose link was
- * lost. Registrations that the service refuses for good are taken away.
+ * lost, what rooms say to it too. Registrations that the service refuses for good are taken away.
  */
 #include "modules/push/push.h"
 
@@ -248,29 +248,91 @@ on_offline(struct mod *m, struct stanza *st)
 	return STANZA_PASS;
 }
 
-/* It waits in the queue of a session without a link: its device is told. */
-static enum verdict
-on_send(struct mod *m, struct session *s, struct stanza *st)
+/* What is encrypted may do without a body (XEP-0380). */
+static bool
+is_encrypted(const struct elem *message)
 {
-	struct push *p = push_of(m, s->account);
+	const struct elem *e = elem_child(message, EL_ANY);
+
+	for (; e != NULL; e = elem_next(e, EL_ANY))
+		if (str_is(elem_ns_uri(e), "urn:xmpp:eme:0"))
+			return true;
+	return false;
+}
+
+/*
+ * What rooms send is never kept for later, but a device that is still joined
+ * has to hear of it: of what is said, that is, and not of subjects, markers
+ * and the like.
+ */
+static bool
+is_worth_waking(const struct stanza *st)
+{
+	const struct elem *message = st->root;
+
+	if (st->kind != STANZA_MESSAGE)
+		return false;
+	if (st->type != MESSAGE_GROUPCHAT)
+		return offline_is_worth(message);
+	return elem_child(message, EL_HINT_NO_STORE) == NULL &&
+	       (elem_child_text(message, EL_BODY).n > 0 ||
+		   is_encrypted(message));
+}
+
+static bool
+is_for_device(const struct stanza *st)
+{
+	return is_worth_waking(st) &&
+	       elem_child(st->root, EL_CARBONS_SENT) == NULL;
+}
+
+static void
+tell_device(struct push *p, const struct session *s, const struct stanza *st)
+{
 	struct registration *r;
 
-	if (p == NULL || !session_is_detached(s) ||
-	    st->kind != STANZA_MESSAGE || !offline_is_worth(st->root) ||
-	    elem_child(st->root, EL_CARBONS_SENT) != NULL)
-		return STANZA_PASS;
 	LIST_EACH(r, &p->all, struct registration, node)
 	{
 		if (str_eq(r->resource, s->jid.resource))
 			push_notify(r, st);
 	}
+}
+
+/* It waits in the queue of a session without a link: its device is told. */
+static enum verdict
+on_send(struct mod *m, struct session *s, struct stanza *st)
+{
+	struct push *p = push_of(m, s->account);
+
+	if (p != NULL && session_is_detached(s) && is_for_device(st))
+		tell_device(p, s, st);
 	return STANZA_PASS;
 }
 
+struct unheard {
+	struct mod *mod;
+	struct session *session;
+};
+
+static void
+on_unheard(void *ctx, const struct stanza *st)
+{
+	const struct unheard *u = ctx;
+
+	if (is_for_device(st))
+		tell_device(
+		    push_of(u->mod, u->session->account), u->session, st);
+}
+
+/* What was sent into a link that turns out to be dead has not been heard. */
 static void
 on_detached(struct mod *m, struct session *s)
 {
+	struct unheard u = { m, s };
+
 	s->filters++;
+	if (push_of(m, s->account) != NULL)
+		session_each_unacked(s, on_unheard, &u);
 }
 
 static void

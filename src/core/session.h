@@ -92,6 +92,14 @@ API uint64_t session_silence(const struct session *s);
 API const char *session_ip(const struct session *s);
 API uint16_t session_port(const struct session *s);
 
+/*
+ * What was sent to its client, or is queued for it, and is not acknowledged:
+ * oldest first. The stanzas are lent for the call. Nothing without stream
+ * management.
+ */
+API void session_each_unacked(struct session *s,
+    void (*fn)(void *ctx, const struct stanza *st), void *ctx);
+
 /* All sessions of the calling loop: for counts and lists. */
 API void session_each(void (*fn)(void *ctx, struct session *s), void *ctx);
 API size_t session_count(void);

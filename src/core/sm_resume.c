@@ -45,6 +45,25 @@ sm_item_stanza(struct sm *sm, struct sm_item *item)
 	return st;
 }
 
+void
+session_each_unacked(struct session *s,
+    void (*fn)(void *ctx, const struct stanza *st), void *ctx)
+{
+	struct sm_item *item;
+	struct stanza *st;
+
+	if (s->sm == NULL)
+		return;
+	LIST_EACH(item, &s->sm->queue, struct sm_item, node)
+	{
+		st = sm_item_stanza(s->sm, item);
+		if (st == NULL)
+			continue;
+		fn(ctx, st);
+		stanza_free(&st);
+	}
+}
+
 int
 sm_item_spool(struct sm *sm, struct sm_item *item)
 {
