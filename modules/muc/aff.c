@@ -270,8 +270,8 @@ aff_change(struct room *r, const struct change *c, struct store_write *w)
 	save_changes(r, w);
 	if (w != NULL && a != NULL)
 		save_aff(r, w, a);
-	else if (w != NULL)
-		kv_del(w, r->jid.full, STORE_AFFS, c->jid.full);
+	else
+		save_no_aff(r, w, c->jid.full);
 	r->holds++;
 	while ((o = next_meant(r, &c->jid, c)) != NULL) {
 		is_there = true;

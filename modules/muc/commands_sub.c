@@ -293,6 +293,6 @@ run_get_user_subscriptions(struct cmd *c)
 		return;
 	s->c = c;
 	s->result = json_array();
-	s->prefix = sub_rooms_key(cmd_arena(c), s->jid.bare, STR(""));
+	s->prefix = index_key(cmd_arena(c), s->jid.bare, STR(""));
 	search_next(s);
 }

@@ -21,8 +21,9 @@
 #define KEY_CHANGES STR("mav")
 /* ...or the service's domain. */
 #define STORE_PUBLIC STR("muc_public") /* local part: name shown */
-/* "bare JID, local part of the room": <subscription/> */
+/* By index_key(): <subscription/>, affiliation. */
 #define STORE_SUB_ROOMS STR("muc_sub_rooms")
+#define STORE_AFF_ROOMS STR("muc_aff_rooms")
 #define STORE_NICKS STR("muc_nick") /* bare JID: nickname */
 
 #define NICK_MAX 256
@@ -229,6 +230,11 @@ void save_hats(struct room *r, struct store_write *w);
 void save_changes(struct room *r, struct store_write *w);
 void save_aff(
     struct room *r, struct store_write *w, const struct affiliation *a);
+/* `bare` has none any more; nobody has. */
+void save_no_aff(struct room *r, struct store_write *w, struct str bare);
+void affs_unlist(struct room *r, struct store_write *w);
+/* "bare JID, local part of a room", to find somebody's rooms. */
+struct str index_key(struct arena *a, struct str bare, struct str local);
 /* All of it, or nothing of it any more: after is_persistent changed. */
 void save_all(struct room *r, struct store_write *w);
 void save_nothing(struct room *r, struct store_write *w);

@@ -364,6 +364,7 @@ room_erase(struct room *r, store_done_fn *done, void *ctx)
 
 	kv_clear(w, r->jid.full, STR_NONE);
 	archive_clear(w, r->jid.full, STR_NONE);
+	affs_unlist(r, w);
 	subs_unlist(r, w);
 	kv_del(w, mod_service(r->mod)->full, STORE_PUBLIC, r->jid.local);
 	store_commit(&w, done, ctx);

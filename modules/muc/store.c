@@ -175,6 +175,13 @@ save_hats(struct room *r, struct store_write *w)
 		    xml_text(a, hats_dump(a, r)));
 }
 
+struct str
+index_key(struct arena *a, struct str bare, struct str local)
+{
+	return str_printf(
+	    a, STR_FMT " " STR_FMT, STR_ARG(bare), STR_ARG(local));
+}
+
 void
 save_aff(struct room *r, struct store_write *w, const struct affiliation *a)
 {
@@ -191,6 +198,28 @@ save_aff(struct room *r, struct store_write *w, const struct affiliation *a)
 	if (a->reason.n > 0)
 		elem_add_text(e, EL_MUC_ADMIN_REASON, a->reason);
 	kv_put(w, r->jid.full, STORE_AFFS, a->jid, xml_text(arena, e));
+	kv_put(w, mod_service(r->mod)->full, STORE_AFF_ROOMS,
+	    index_key(arena, a->jid, r->jid.local), str_c(aff_names[a->aff]));
+}
+
+void
+save_no_aff(struct room *r, struct store_write *w, struct str bare)
+{
+	if (w == NULL)
+		return;
+	kv_del(w, r->jid.full, STORE_AFFS, bare);
+	kv_del(w, mod_service(r->mod)->full, STORE_AFF_ROOMS,
+	    index_key(store_write_arena(w), bare, r->jid.local));
+}
+
+void
+affs_unlist(struct room *r, struct store_write *w)
+{
+	const struct affiliation *a;
+
+	for (size_t i = 0; (a = map_next(&r->affs, &i)) != NULL;)
+		kv_del(w, mod_service(r->mod)->full, STORE_AFF_ROOMS,
+		    index_key(store_write_arena(w), a->jid, r->jid.local));
 }
 
 void
@@ -224,6 +253,7 @@ save_nothing(struct room *r, struct store_write *w)
 	kv_clear(w, r->jid.full, STORE_ROOM);
 	kv_clear(w, r->jid.full, STORE_AFFS);
 	kv_clear(w, r->jid.full, STORE_SUBS);
+	affs_unlist(r, w);
 	subs_unlist(r, w);
 	subs_clear(r);
 	save_listing(r, w, false);

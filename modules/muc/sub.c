@@ -115,13 +115,6 @@ sub_load(struct room *r, const struct elem *e)
 		sub_set(r, jid, nick, nodes);
 }
 
-struct str
-sub_rooms_key(struct arena *a, struct str bare, struct str local)
-{
-	return str_printf(
-	    a, STR_FMT " " STR_FMT, STR_ARG(bare), STR_ARG(local));
-}
-
 static void
 sub_save(struct room *r, const struct sub *s, struct store_write *w)
 {
@@ -133,7 +126,7 @@ sub_save(struct room *r, const struct sub *s, struct store_write *w)
 	kv_put(w, r->jid.full, STORE_SUBS, s->jid,
 	    xml_text(a, sub_dump(a, s, s->jid)));
 	kv_put(w, mod_service(r->mod)->full, STORE_SUB_ROOMS,
-	    sub_rooms_key(a, s->jid, r->jid.local),
+	    index_key(a, s->jid, r->jid.local),
 	    xml_text(a, sub_dump(a, s, r->jid.full)));
 }
 
@@ -144,7 +137,7 @@ subs_unlist(struct room *r, struct store_write *w)
 
 	for (size_t i = 0; (s = map_next(&r->subs, &i)) != NULL;)
 		kv_del(w, mod_service(r->mod)->full, STORE_SUB_ROOMS,
-		    sub_rooms_key(store_write_arena(w), s->jid, r->jid.local));
+		    index_key(store_write_arena(w), s->jid, r->jid.local));
 }
 
 /* ---- coming and going -------------------------------------------------- */
@@ -182,7 +175,7 @@ sub_remove(struct room *r, struct sub *s, struct store_write *w)
 	if (w != NULL) {
 		kv_del(w, r->jid.full, STORE_SUBS, s->jid);
 		kv_del(w, mod_service(r->mod)->full, STORE_SUB_ROOMS,
-		    sub_rooms_key(store_write_arena(w), s->jid, r->jid.local));
+		    index_key(store_write_arena(w), s->jid, r->jid.local));
 	}
 	tell(r, s, EL_MUCSUB_UNSUBSCRIBE);
 	sub_drop(r, s);
@@ -385,7 +378,7 @@ on_rooms(void *ctx, int err, const struct kv_item *items, size_t count)
 {
 	struct stanza *iq = ctx;
 	struct arena *a = iq->arena;
-	struct str prefix = sub_rooms_key(a, iq->from.bare, STR(""));
+	struct str prefix = index_key(a, iq->from.bare, STR(""));
 	struct elem *list = elem_new(a, EL_MUCSUB_SUBSCRIPTIONS), *e;
 
 	if (err < 0) {
@@ -408,7 +401,7 @@ enum verdict
 service_subscriptions(struct mod *m, struct stanza *iq)
 {
 	kv_list(str_dup(iq->arena, mod_service(m)->full), STORE_SUB_ROOMS,
-	    sub_rooms_key(iq->arena, iq->from.bare, STR("")), false, LIST_MAX,
+	    index_key(iq->arena, iq->from.bare, STR("")), false, LIST_MAX,
 	    on_rooms, iq);
 	return STANZA_DONE;
 }

@@ -39,6 +39,5 @@ void sub_remove(struct room *r, struct sub *s, struct store_write *w);
 /* As it is kept: by the room, and by the service for the account. */
 void sub_load(struct room *r, const struct elem *e);
 bool sub_nodes_read(const struct elem *e, unsigned *nodes_r);
-struct str sub_rooms_key(struct arena *a, struct str bare, struct str local);
 
 #endif
