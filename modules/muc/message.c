@@ -437,7 +437,8 @@ message_to_room(struct room *r, struct stanza *st)
 		    r, st, EL_ITEM_NOT_FOUND, NULL, "There is no such room");
 	else if (st->type == MESSAGE_GROUPCHAT)
 		groupchat(r, st);
-	else if (!take_invite(r, st) && !take_request(r, st))
+	else if (!take_invite(r, st) && !take_request(r, st) &&
+		 !take_approval(r, st))
 		room_refuse(r, st,
 		    occupant_by_jid(r, st->from.full) != NULL
 			? EL_BAD_REQUEST

@@ -75,6 +75,7 @@ struct config {
 	bool has_password, may_change_subject, may_invite, is_archived;
 	bool is_logged, may_register, may_ask_voice, may_query;
 	bool may_visitor_nick, may_visitor_status, may_subscribe;
+	bool is_approving; /* admins decide who registers */
 	/* Not in the form: */
 	bool was_open;	   /* real addresses may be in the archive */
 	struct str avatar; /* SHA-1 of the picture, hexadecimal, or none */
@@ -151,6 +152,8 @@ struct room {
 	struct map subs;      /* bare JID: struct sub */
 	struct map sub_nicks; /* nick: the same */
 	uint32_t mark;	      /* of the last look at who is there */
+	float asked;	      /* of requests to register */
+	uint64_t asked_at;
 	struct list occupants;
 	struct map by_jid, by_nick;
 	struct list joins;
@@ -212,6 +215,13 @@ const struct muc_options *room_options(const struct room *r);
 /* Refuses with `by` set, and of that error type unless it is NULL. */
 enum verdict room_refuse(const struct room *r, struct stanza *st,
     enum qname condition, const char *type, const char *text);
+
+/* ---- approve.c ---------------------------------------------------------- */
+
+/* Asks the admins; false when they have been asked too much of late. */
+bool approval_ask(struct room *r, const struct jid *who, struct str nick);
+/* An admin's answer: false when it is none. */
+bool take_approval(struct room *r, struct stanza *st);
 
 /* ---- rtbl.c ------------------------------------------------------------- */
 

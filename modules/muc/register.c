@@ -2,7 +2,7 @@
 /*
  * Registering with a room (section 7.10): a nickname is kept for who does so,
  * and he becomes a member. Into a room of members one is let by its admins, and
- * then may choose his nickname.
+ * then may choose his nickname, or where they approve registrations asks so.
  */
 #include "modules/muc/muc.h"
 
@@ -46,7 +46,8 @@ may_register(const struct room *r, const struct jid *who)
 	if (aff == AFF_OUTCAST)
 		return false;
 	return aff >= AFF_MEMBER ||
-	       (r->config.may_register && !r->config.is_members_only);
+	       (r->config.may_register &&
+		   (!r->config.is_members_only || r->config.is_approving));
 }
 
 static void
@@ -58,6 +59,18 @@ change(struct room *r, struct stanza *iq, enum aff aff, struct str nick)
 	c.jid = jid_to_bare(&iq->from);
 	aff_change(r, &c, w);
 	room_commit(r, w, iq);
+}
+
+/* The answer says only that the request has come (section 7.10). */
+static enum verdict
+ask(struct room *r, struct stanza *iq, struct str nick)
+{
+	struct jid who = jid_to_bare(&iq->from);
+
+	if (!approval_ask(r, &who, nick))
+		return room_refuse(r, iq, EL_RESOURCE_CONSTRAINT, NULL,
+		    "Too many wish to register; try again later");
+	return stanza_reply(iq);
 }
 
 static enum verdict
@@ -78,6 +91,8 @@ submit(struct room *r, struct stanza *iq, const struct elem *form)
 	if (aff == AFF_NONE &&
 	    r->affs.count >= room_options(r)->max_affiliations)
 		return room_refuse(r, iq, EL_RESOURCE_CONSTRAINT, NULL, NULL);
+	if (aff == AFF_NONE && r->config.is_approving)
+		return ask(r, iq, nick);
 	change(r, iq, MAX(aff, AFF_MEMBER), nick);
 	return STANZA_DONE;
 }
