@@ -49,6 +49,8 @@ aff_new(struct str jid, enum aff aff, struct str nick, struct str reason)
 	char *p = a->text;
 
 	a->aff = aff;
+	a->mark = 0;
+	a->left = 0;
 	memcpy(p, jid.p, jid.n);
 	a->jid = str_mem(p, jid.n);
 	p += jid.n;
@@ -102,6 +104,8 @@ aff_set(struct room *r, struct str bare, enum aff aff, struct str nick,
 		reason = old->reason;
 	/* An outcast keeps no nick from others (section 9.1). */
 	a = aff_new(bare, aff, aff == AFF_OUTCAST ? STR_NONE : nick, reason);
+	if (old != NULL)
+		a->left = old->left;
 	aff_drop(r, old);
 	map_set(&r->affs, a->jid, a);
 	if (a->nick.n > 0)

@@ -323,6 +323,7 @@ join_finish(struct room *r, struct stanza *st, const struct said *said,
 	struct occupant *o = occupant_by_jid(r, st->from.full);
 
 	o = o != NULL ? again(r, st, &is_other) : enter(r, st);
+	indicators_entered(r, &st->from);
 	is_versioned = mav_answer(r, st);
 	presence_show_all(o);
 	tell_joined(o, is_new, is_other, is_versioned);

@@ -21,6 +21,7 @@ go(struct occupant *o, struct note *n)
 {
 	n->o = o;
 	n->is_gone = true;
+	indicators_left(o->room, o);
 	if (o->ring != o) {
 		leave_ring(o, n);
 		return;
@@ -53,6 +54,7 @@ remove_ring(struct occupant *o, const uint16_t *codes,
 		.version = version };
 	struct occupant *next;
 
+	indicators_left(o->room, o);
 	for (size_t i = 0; i < CODES_MAX && codes[i] != 0; i++)
 		n.codes[i] = codes[i];
 	note_tell(&n);

@@ -155,7 +155,7 @@ count_said(struct room *r)
 {
 	uint32_t hour = (uint32_t)(clock_real() / (int64_t)HOURS(1));
 
-	r->active = clock_real();
+	r->active = r->spoken = clock_real();
 	if (hour - r->hour >= ARRAY_LEN(r->said))
 		memset(r->said, 0, sizeof(r->said));
 	else
@@ -228,6 +228,7 @@ message_spread(struct room *r, struct occupant *o, struct stanza *st)
 		elem_set(e, AT_ID, id);
 		if (elem_child(st->root, EL_BODY) != NULL)
 			count_said(r);
+		indicators_tell(r);
 		members_tell(r, st);
 	}
 	subs_tell(r, is_subject(st->root) ? SUB_SUBJECT : SUB_MESSAGES, st);

@@ -143,6 +143,7 @@ muc_stop(struct mod *m)
 	if (muc->rooms.count == 0)
 		map_fini(&muc->rooms);
 	nicks_clear(muc);
+	indicators_clear(muc);
 	blocklist_free(&muc->rtbl);
 }
 
@@ -186,6 +187,8 @@ static const struct option options[] = {
 	    "pubsub service of a real-time block list; empty: none"),
 	OPT(TEXT, "rtbl_node", rtbl_node, "muc_bans_sha256", 1023,
 	    "its node; who is on it enters no room without an affiliation"),
+	OPT(BOOL, "indicators", indicators, "true",
+	    "members who ask hear of activity in rooms that they are not in"),
 	OPT(BOOL, "archive", archive, "true", "new rooms keep their messages"),
 	OPT(BOOL, "persistent", persistent, "false",
 	    "new rooms stay when they are empty"),

@@ -56,7 +56,7 @@ struct muc_options {
 	uint64_t max_users, max_affiliations, max_rooms;
 	uint64_t history, page_max, max_vcard, retention;
 	struct rate presence_rate, message_rate;
-	bool archive, persistent, public, subscription;
+	bool archive, persistent, public, subscription, indicators;
 };
 
 enum create_rule { CREATE_LOCAL, CREATE_ADMIN, CREATE_ALL };
@@ -89,6 +89,7 @@ struct affiliation {
 	struct str nick, reason;
 	enum aff aff;
 	uint32_t mark; /* r->mark: is in the room */
+	int64_t left;  /* when he was in the room last, or 0 */
 	char text[];
 };
 
@@ -154,6 +155,7 @@ struct room {
 	uint32_t mark;	      /* of the last look at who is there */
 	float asked;	      /* of requests to register */
 	uint64_t asked_at;
+	uint64_t indicator_epoch; /* muc's, when all had been told */
 	struct list occupants;
 	struct map by_jid, by_nick;
 	struct list joins;
@@ -166,6 +168,7 @@ struct room {
 	struct list changes; /* of them, the latest */
 	unsigned change_count;
 	int64_t active;	   /* when something was said last */
+	int64_t spoken;	   /* the same, or 0 if not since it was loaded */
 	uint32_t said[25]; /* messages in the present hour and before */
 	uint32_t hour;
 	struct list late_node; /* in muc->late */
@@ -180,9 +183,11 @@ struct muc {
 	struct list idle, late;
 	struct timer sweep, tell, expiry;
 	size_t occupants;
-	struct map nicks;     /* nick: struct nick_row; of the whole service */
-	struct map nick_jids; /* bare JID: the same rows */
-	struct list inbox;    /* stanzas that have come */
+	struct map nicks;      /* nick: struct nick_row; of the whole service */
+	struct map nick_jids;  /* bare JID: the same rows */
+	struct map indicators; /* bare JID: struct indicator */
+	uint64_t indicator_epoch;
+	struct list inbox; /* stanzas that have come */
 	struct blocklist *rtbl;
 	bool is_stopped, is_called;
 };
@@ -222,6 +227,16 @@ enum verdict room_refuse(const struct room *r, struct stanza *st,
 bool approval_ask(struct room *r, const struct jid *who, struct str nick);
 /* An admin's answer: false when it is none. */
 bool take_approval(struct room *r, struct stanza *st);
+
+/* ---- rai.c ------------------------------------------------------------- */
+
+void indicators_clear(struct muc *muc);
+/* Something was said; a client has come; one is about to go. */
+void indicators_tell(struct room *r);
+void indicators_entered(struct room *r, const struct jid *who);
+void indicators_left(struct room *r, const struct occupant *o);
+/* Presence for the service itself; the stanza stays the caller's. */
+void service_presence(struct mod *m, struct stanza *st);
 
 /* ---- rtbl.c ------------------------------------------------------------- */
 

@@ -46,6 +46,9 @@ on_info(struct mod *m, struct stanza *iq)
 	for (size_t i = 0; i < ARRAY_LEN(vars); i++)
 		elem_set(
 		    elem_add(query, EL_DISCO_FEATURE), AT_VAR, str_c(vars[i]));
+	if (o->indicators)
+		elem_set(elem_add(query, EL_DISCO_FEATURE), AT_VAR,
+		    STR("urn:xmpp:rai:0"));
 	return stanza_send_back(iq);
 }
 
@@ -320,6 +323,8 @@ service_stanza(struct mod *m, struct stanza *st)
 {
 	enum qname payload = elem_name(stanza_payload(st));
 
+	if (st->kind == STANZA_PRESENCE)
+		service_presence(m, st);
 	if (st->kind == STANZA_PRESENCE ||
 	    (st->kind == STANZA_MESSAGE &&
 		blocklist_message(((struct muc *)mod_state(m))->rtbl, st))) {

@@ -17,11 +17,16 @@ load_aff(struct room *r, const struct kv_item *item)
 {
 	struct arena *a = arena_new(0);
 	struct elem *e = parse(a, item->value);
+	struct affiliation *row;
 	enum aff aff;
 
-	if (e != NULL && aff_parse(elem_attr(e, AT_AFFILIATION), &aff))
-		aff_set(r, item->key, aff, elem_attr(e, AT_NICK),
+	if (e != NULL && aff_parse(elem_attr(e, AT_AFFILIATION), &aff)) {
+		row = aff_set(r, item->key, aff, elem_attr(e, AT_NICK),
 		    elem_child_text(e, EL_MUC_ADMIN_REASON));
+		if (row != NULL &&
+		    clock_parse(elem_attr(e, AT_STAMP), &row->left) < 0)
+			row->left = 0;
+	}
 	arena_free(&a);
 }
 
@@ -185,6 +190,7 @@ index_key(struct arena *a, struct str bare, struct str local)
 void
 save_aff(struct room *r, struct store_write *w, const struct affiliation *a)
 {
+	struct str listed = str_c(aff_names[a->aff]);
 	struct arena *arena;
 	struct elem *e;
 
@@ -197,9 +203,16 @@ save_aff(struct room *r, struct store_write *w, const struct affiliation *a)
 		elem_set(e, AT_NICK, a->nick);
 	if (a->reason.n > 0)
 		elem_add_text(e, EL_MUC_ADMIN_REASON, a->reason);
+	if (a->left > 0) {
+		struct str stamp = clock_format(arena, a->left, true);
+
+		elem_set(e, AT_STAMP, stamp);
+		listed = str_printf(arena, STR_FMT " " STR_FMT, STR_ARG(listed),
+		    STR_ARG(stamp));
+	}
 	kv_put(w, r->jid.full, STORE_AFFS, a->jid, xml_text(arena, e));
 	kv_put(w, mod_service(r->mod)->full, STORE_AFF_ROOMS,
-	    index_key(arena, a->jid, r->jid.local), str_c(aff_names[a->aff]));
+	    index_key(arena, a->jid, r->jid.local), listed);
 }
 
 void

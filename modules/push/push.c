@@ -3,7 +3,8 @@
  * XEP-0357: Push Notifications. A device that sleeps is told through its
  * maker's service that something waits: when a message goes to the spool
  * because nobody is there, and when it waits for a session whose link was
- * lost, what rooms say to it too. Registrations that the service refuses for good are taken away.
+ * lost, also if a room said it. Registrations that the service refuses for
+ * good are taken away.
  */
 #include "modules/push/push.h"
 

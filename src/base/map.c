@@ -5,7 +5,7 @@
  */
 #include "base/map.h"
 
-#define CAP_FIRST 8
+#define CAP_FIRST 4
 #define FREE 0
 #define GONE 1
 
