@@ -187,6 +187,8 @@ static const struct option options[] = {
 	    "pubsub service of a real-time block list; empty: none"),
 	OPT(TEXT, "rtbl_node", rtbl_node, "muc_bans_sha256", 1023,
 	    "its node; who is on it enters no room without an affiliation"),
+	OPT(UINT, "rtbl_max", rtbl_max, "200000", 1, 10000000,
+	    "most entries of the block list, 100 bytes each by worker"),
 	OPT(BOOL, "indicators", indicators, "true",
 	    "members who ask hear of activity in rooms that they are not in"),
 	OPT(BOOL, "archive", archive, "true", "new rooms keep their messages"),

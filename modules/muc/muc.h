@@ -54,7 +54,7 @@ struct muc_options {
 	unsigned create; /* enum create_rule */
 	unsigned notify; /* enum notify_rule */
 	uint64_t max_users, max_affiliations, max_rooms;
-	uint64_t history, page_max, max_vcard, retention;
+	uint64_t history, page_max, max_vcard, retention, rtbl_max;
 	struct rate presence_rate, message_rate;
 	bool archive, persistent, public, subscription, indicators;
 };

@@ -63,6 +63,7 @@ rtbl_renew(struct mod *m)
 	struct blocklist_rules rules = { .service = o->rtbl_service,
 		.node = o->rtbl_node,
 		.subscriber = *mod_service(m),
+		.max = o->rtbl_max,
 		.on_added = on_added };
 
 	blocklist_renew(&muc->rtbl, m, &rules);

@@ -6,7 +6,6 @@
 #include <openssl/evp.h>
 
 #define HASH_LEN 32
-#define ENTRIES_MAX 200000
 #define ANSWER_MS SECONDS(60)
 #define AGAIN_MS MINUTES(1)
 #define FIRST_MS 200
@@ -26,6 +25,8 @@ struct blocklist {
 	struct jid subscriber, service;
 	struct str node_id;
 	struct map entries;
+	uint64_t max;
+	bool is_full; /* and that was said */
 	uint64_t round;
 	struct timer timer;
 };
@@ -108,8 +109,15 @@ add(struct blocklist *b, const unsigned char *hash)
 {
 	struct entry *e = map_get(&b->entries, key_of(hash));
 
-	if (e == NULL && b->entries.count >= ENTRIES_MAX)
+	if (e == NULL && b->entries.count >= b->max) {
+		if (!b->is_full)
+			log_warn(mod_log(b->mod),
+			    "block list of " STR_FMT ": more than %llu entries",
+			    STR_ARG(b->service.full),
+			    (unsigned long long)b->max);
+		b->is_full = true;
 		return false;
+	}
 	if (e != NULL) {
 		e->round = b->round;
 		return false;
@@ -386,6 +394,8 @@ blocklist_renew(
 			blocklist_free(b);
 		if (*b == NULL)
 			*b = blocklist_new(m, rules, key_for(a, &prepared));
+		(*b)->max = rules->max;
+		(*b)->is_full = false;
 	}
 	arena_free(&a);
 }

@@ -18,6 +18,7 @@ struct mod;
 struct blocklist_rules {
 	struct str service, node; /* of the list; no service: no list */
 	struct jid subscriber;	  /* a domain of ours */
+	uint64_t max;		  /* entries; what is beyond is not kept */
 	/* Somebody has been added; or NULL. */
 	void (*on_added)(struct mod *m);
 };

@@ -367,6 +367,10 @@ async def test_rooms_of_a_file(plain, tmp_path):
     status, _ = await plain.api(
         "create_rooms_file", file=str(tmp_path / "none"))
     assert status == 400
+    with open(names, "w", encoding="ascii") as out:
+        out.write("#" * ((16 << 20) + 1))
+    status, _ = await plain.api("create_rooms_file", file=str(names))
+    assert status == 400
 
 
 async def all_rooms(server):
