@@ -32,7 +32,7 @@ struct options {
 	const char *cache; /* file of salted passwords, or NULL */
 	const char *ready; /* presence, roster or bind: what ends a login */
 	int port, first, users, at_once;
-	bool starttls, direct_tls, bare, sm, oldest;
+	bool starttls, direct_tls, bare, sm, oldest, quiet;
 	int window, body, rooms, occupants, joins, page, sources;
 	int talkers; /* users that send, the first ones; 0: all */
 	double seconds, warm_up, hold, settle, rate, patience;

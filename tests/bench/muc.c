@@ -7,6 +7,13 @@
 
 #include <stdio.h>
 
+/* In such a room nobody is told of those who come and go. */
+#define QUIET \
+	"<field var='FORM_TYPE'><value>" \
+	"http://jabber.org/protocol/muc#roomconfig</value></field>" \
+	"<field var='muc#roomconfig_presencebroadcast'>" \
+	"<value>moderator</value></field>"
+
 struct slot {
 	uint32_t copies;     /* that have arrived */
 	uint32_t generation; /* of the message under way */
@@ -20,7 +27,7 @@ struct room {
 static struct room *rooms;
 static int joined;
 static uint64_t presences, messages;
-static double join_seconds, join_cpu;
+static double join_seconds, join_cpu, join_kb;
 static uint64_t join_presences;
 
 static int
@@ -115,8 +122,9 @@ muc_presence(struct user *u, struct str s)
 		user_sendf(u,
 		    "<iq type='set' to='r%d@%s' id='load-own'><query "
 		    "xmlns='http://jabber.org/protocol/muc#owner'>"
-		    "<x xmlns='jabber:x:data' type='submit'/></query></iq>",
-		    room_of(u), opt.muc);
+		    "<x xmlns='jabber:x:data' type='submit'>%s</x>"
+		    "</query></iq>",
+		    room_of(u), opt.muc, opt.quiet ? QUIET : "");
 }
 
 static void
@@ -170,7 +178,9 @@ rooms_fill(void)
 	}
 	if (dropped_count > 0)
 		die("users were dropped while they joined");
-	join_cpu = sample_take().server_cpu - a.server_cpu;
+	b = sample_take();
+	join_cpu = b.server_cpu - a.server_cpu;
+	join_kb = b.pss_kb - a.pss_kb;
 	join_presences = presences - before;
 }
 
@@ -192,6 +202,7 @@ muc_figures(double seconds)
 	figure("body", opt.body, 0);
 	figure("room_messages_per_s", (double)messages / seconds, 1);
 	figure("join_seconds", join_seconds, 3);
+	figure("occupant_pss", join_kb * 1024 / opt.users, 0);
 	figure("join_presences", (double)join_presences, 0);
 	figure("join_server_us",
 	    join_cpu / (double)MAX(join_presences, 1) * 1e6, 3);

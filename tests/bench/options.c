@@ -74,6 +74,7 @@ static const struct row {
 	{ "rate", 0, REAL, &opt.rate, "R: a second in all; no windows" },
 	{ "rooms", 0, WHOLE, &opt.rooms, "R" },
 	{ "occupants", 0, WHOLE, &opt.occupants, "K: of each room" },
+	{ "quiet", 0, FLAG, &opt.quiet, "only moderators' presence is told" },
 	{ "joins", 0, WHOLE, &opt.joins, "J: at a time" },
 	{ "page", 0, WHOLE, &opt.page, "N: messages of an archive" },
 	{ "oldest", 0, FLAG, &opt.oldest, "the first page, not the last" },
