@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "base/map.h"
 #include "core/account_impl.h"
+#include "core/auth_backend.h"
 #include "core/client.h"
 #include "core/hooks.h"
 #include "core/host.h"
@@ -287,12 +288,50 @@ account_load_release(struct account *acct, int err)
 
 static void on_row(void *ctx, int err, const struct account_row *row);
 
+static void absent(struct account *acct);
+
+static void
+on_adopted(void *ctx, int err)
+{
+	struct account *acct = ctx;
+
+	if (err < 0 && err != ERR_EXISTS)
+		account_load_release(acct, err);
+	else
+		store_account_get(acct->jid.bare, on_row, acct);
+}
+
+/* Others may know an account that has never been here. */
+static void
+on_asked(void *ctx, int err)
+{
+	struct account *acct = ctx;
+	struct account_row row = { .jid = acct->jid.bare };
+	struct store_write *w;
+
+	if (err == 0) {
+		w = store_write_new(acct->jid.bare);
+		row.created = clock_real();
+		account_create(w, &row);
+		store_commit(&w, on_adopted, acct);
+	} else if (err == ERR_ABSENT) {
+		absent(acct);
+	} else {
+		account_load_release(acct, err);
+	}
+}
+
 static void
 absent(struct account *acct)
 {
 	if (acct->is_made) {
 		acct->is_made = false;
 		store_account_get(acct->jid.bare, on_row, acct);
+		return;
+	}
+	if (!acct->is_asked && auth_has_backends(acct->host)) {
+		acct->is_asked = true;
+		auth_ask(AUTH_EXISTS, &acct->jid, STR_NONE, on_asked, acct);
 		return;
 	}
 	acct->state = ACCOUNT_ABSENT;

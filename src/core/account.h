@@ -61,6 +61,7 @@ struct account {
 	unsigned loads;	     /* loads under way */
 	int load_err;
 	bool is_made;	  /* it was created while it was being looked up */
+	bool is_asked;	  /* other backends know nothing of it */
 	struct list idle; /* among those that may be dropped */
 	uint64_t used;	  /* loop_now() when it became idle */
 	struct str last_status; /* of its last unavailable presence; heap */

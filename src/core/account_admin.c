@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "core/account_impl.h"
 #include "core/auth.h"
+#include "core/auth_backend.h"
 #include "core/belongings.h"
 #include "core/client.h"
 #include "core/conf.h"
@@ -28,6 +29,8 @@ struct op {
 	uint32_t iterations;
 	struct account *acct; /* pinned */
 	struct loop *asker;
+	enum auth_what what;	  /* that was asked of backends */
+	void (*there)(void *msg); /* what comes after */
 	account_done_fn *done;
 	void *ctx;
 	int err;
@@ -161,16 +164,85 @@ register_at_home(void *msg)
 		loop_work(on_work, on_keys_for_new, op);
 }
 
+/* Those of other backends ------------------------------------------------- */
+
+static void
+on_adopted(void *ctx, int err)
+{
+	/* Another login of it may have come first. */
+	if (err == ERR_EXISTS)
+		op_end(ctx, 0);
+	else
+		on_created(ctx, err);
+}
+
+static void
+adopt_at_home(void *msg)
+{
+	struct op *op = msg;
+	struct store_write *w;
+
+	if (account_peek(op->jid.full) != NULL) {
+		op_end(op, 0);
+		return;
+	}
+	w = store_write_new(op->jid.full);
+	op->row.created = clock_real();
+	account_create(w, &op->row);
+	store_commit(&w, on_adopted, op);
+}
+
+void
+account_adopt(const struct jid *bare, account_done_fn *done, void *ctx)
+{
+	op_go_home(op_new(bare, done, ctx), adopt_at_home);
+}
+
+static void
+on_asked(void *ctx, int err)
+{
+	struct op *op = ctx;
+	bool is_ours = auth_has_internal(host_find(op->jid.domain));
+
+	if (err == 0 && op->what == AUTH_CREATE)
+		op_go_home(op, adopt_at_home);
+	else if (err == 0 && op->what == AUTH_SET)
+		op_end(op, 0);
+	else if (err == 0 || (err == ERR_ABSENT && is_ours) ||
+		 op->what == AUTH_REMOVE)
+		op_go_home(op, op->there);
+	else
+		op_end(op, err == ERR_ABSENT ? ERR_DENIED : err);
+}
+
+/*
+ * Asks the host's other backends first: `there` goes on with what the store
+ * has, when none of them knows the account.
+ */
+static void
+op_ask(struct op *op, enum auth_what what, void (*there)(void *msg))
+{
+	if (auth_has_backends(host_find(op->jid.domain))) {
+		op->there = there;
+		op->what = what;
+		auth_ask(what, &op->jid, op->password, on_asked, op);
+	} else {
+		op_go_home(op, there);
+	}
+}
+
 void
 account_register(const struct jid *bare, struct str password,
     account_done_fn *done, void *ctx)
 {
 	struct op *op = op_new(bare, done, ctx);
 
-	if (op_takes(op, password))
+	if (!op_takes(op, password))
+		op_refuse(op, ERR_INVALID);
+	else if (auth_has_internal(host_find(bare->domain)))
 		op_go_home(op, register_at_home);
 	else
-		op_refuse(op, ERR_INVALID);
+		op_ask(op, AUTH_CREATE, register_at_home);
 }
 
 /* Passwords --------------------------------------------------------------- */
@@ -235,7 +307,7 @@ account_set_password(const struct jid *bare, struct str password,
 	struct op *op = op_new(bare, done, ctx);
 
 	if (op_takes(op, password))
-		op_go_home(op, change_at_home);
+		op_ask(op, AUTH_SET, change_at_home);
 	else
 		op_refuse(op, ERR_INVALID);
 }
@@ -398,5 +470,5 @@ remove_at_home(void *msg)
 void
 account_remove(const struct jid *bare, account_done_fn *done, void *ctx)
 {
-	op_go_home(op_new(bare, done, ctx), remove_at_home);
+	op_ask(op_new(bare, done, ctx), AUTH_REMOVE, remove_at_home);
 }

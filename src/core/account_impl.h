@@ -33,6 +33,11 @@ struct account *account_lookup(struct str bare);
 void account_settle(struct account *acct);
 /* It has just been created: what was known of its absence is forgotten. */
 void account_made(const struct jid *bare);
+/*
+ * Makes the row of an account that another backend has taken a password for,
+ * if there is none yet: one without keys. As account_register().
+ */
+void account_adopt(const struct jid *bare, account_done_fn *done, void *ctx);
 /* Out of all look-ups at once; freed when nothing holds it any more. */
 void account_detach(struct account *acct);
 bool account_is_available(const struct account *acct);

@@ -8,6 +8,8 @@
 
 #include "base/err.h"
 #include "base/random.h"
+#include "core/account_impl.h"
+#include "core/auth_backend.h"
 #include "core/conf.h"
 #include "core/host.h"
 #include "core/scram.h"
@@ -22,6 +24,9 @@ static __thread unsigned checks;
 
 struct check {
 	struct arena *arena;
+	struct jid jid;
+	struct str given; /* the password as it came */
+	int other_err;	  /* what the backends said */
 	struct str password;
 	struct scram_keys keys;
 	bool is_known; /* false: the keys are made up */
@@ -59,18 +64,24 @@ auth_fake_keys(struct arena *a, const struct host *host, struct str name,
 }
 
 static void
+wipe(struct str secret)
+{
+	if (secret.n > 0)
+		OPENSSL_cleanse((void *)(uintptr_t)secret.p, secret.n);
+}
+
+static void
 check_end(void *arg)
 {
 	struct check *c = arg;
 	int err = c->err;
 
 	if (err == 0 && !(c->is_right && c->is_known))
-		err = ERR_DENIED;
+		err = c->other_err != 0 ? c->other_err : ERR_DENIED;
 	checks--;
 	c->done(c->ctx, err);
-	if (c->password.n > 0)
-		OPENSSL_cleanse(
-		    (void *)(uintptr_t)c->password.p, c->password.n);
+	wipe(c->password);
+	wipe(c->given);
 	arena_free(&c->arena);
 }
 
@@ -110,6 +121,49 @@ check_row(void *ctx, int err, const struct account_row *row)
 	loop_work(check_work, check_end, c);
 }
 
+/* ---- backends other than the store ------------------------------------- */
+
+static void
+on_adopted(void *ctx, int err)
+{
+	struct check *c = ctx;
+
+	c->err = err;
+	c->is_right = c->is_known = true;
+	check_end(c);
+}
+
+static void
+on_taken_row(void *ctx, int err, const struct account_row *row)
+{
+	struct check *c = ctx;
+
+	if (err == ERR_ABSENT)
+		account_adopt(&c->jid, on_adopted, c);
+	else
+		on_adopted(c, err);
+}
+
+static void
+on_asked(void *ctx, int err)
+{
+	struct check *c = ctx;
+
+	if (err == 0) {
+		/* It may be the first that we hear of this account. */
+		auth_account(&c->jid, on_taken_row, c);
+		return;
+	}
+	/* The store knows its own; if not, what the others said holds. */
+	if (auth_has_internal(host_find(c->jid.domain))) {
+		c->other_err = err;
+		auth_account(&c->jid, check_row, c);
+		return;
+	}
+	c->err = err;
+	check_end(c);
+}
+
 void
 auth_check_password(
     const struct jid *bare, struct str password, store_done_fn *done, void *ctx)
@@ -123,10 +177,14 @@ auth_check_password(
 	c->done = done;
 	c->ctx = ctx;
 	checks++;
-	is_possible =
-	    host != NULL && jid_saslprep(a, password, &c->password) == 0;
-	/* The caller's bytes may go; a copy that can be wiped is kept. */
-	c->password = is_possible ? str_dup(a, c->password) : STR_NONE;
+	is_possible = host != NULL;
+	/* The caller's bytes may go; copies that can be wiped are kept. */
+	c->jid = jid_dup(a, bare);
+	c->given = str_dup(a, password);
+	if (is_possible && jid_saslprep(a, password, &c->password) == 0)
+		c->password = str_dup(a, c->password);
+	else if (is_possible && !auth_has_backends(host))
+		is_possible = false;
 	if (!is_possible || checks > CHECKS_MAX) {
 		c->err = is_possible ? ERR_LIMIT : ERR_DENIED;
 		loop_post(loop_self(), check_end, c);
@@ -134,7 +192,10 @@ auth_check_password(
 	}
 	auth_fake_keys(a, host, bare->local, &scram_hashes[0],
 	    (uint32_t)conf_now()->auth.scram_iterations, &c->keys);
-	auth_account(bare, check_row, c);
+	if (auth_has_backends(host))
+		auth_ask(AUTH_CHECK, &c->jid, c->given, on_asked, c);
+	else
+		auth_account(bare, check_row, c);
 }
 
 void

@@ -289,10 +289,46 @@ nested_line(
 	return t != NULL ? t->line : 0;
 }
 
+/* The backends there are: our own, and modules called auth_BACKEND. */
+static const char *const *
+auth_backends(struct arena *a)
+{
+	const char *const *names = modules_names(a);
+	const char **found;
+	size_t n = 0;
+
+	while (names[n] != NULL)
+		n++;
+	found = (const char **)arena_zalloc(a, (n + 2) * sizeof(*found));
+	found[0] = "internal";
+	for (n = 1; *names != NULL; names++) {
+		if (strncmp(*names, "auth_", 5) == 0)
+			found[n++] = *names + 5;
+	}
+	return found;
+}
+
+/* What others than the store know is checked by PLAIN alone. */
+static void
+check_plain(const struct conf *conf, struct problems *p)
+{
+	const struct auth_conf *auth = &conf->auth;
+	bool has_plain = false;
+
+	for (size_t i = 0; i < auth->mechanisms.count; i++)
+		has_plain |= str_is(auth->mechanisms.item[i], "PLAIN");
+	for (size_t i = 0; i < auth->backends.count && !has_plain; i++)
+		if (!str_is(auth->backends.item[i], "internal"))
+			problem_add(p, nested_line(conf, "auth", "backends", i),
+			    "backend '" STR_FMT
+			    "' needs PLAIN among 'mechanisms'",
+			    STR_ARG(auth->backends.item[i]));
+}
+
 static void
 auth_read(struct conf *conf, struct problems *p)
 {
-	static const char *const backends[] = { "internal", NULL };
+	const char *const *backends = auth_backends(conf->arena);
 	const char *const *known = mechanisms(conf->arena);
 	struct auth_conf *auth = &conf->auth;
 
@@ -311,11 +347,14 @@ auth_read(struct conf *conf, struct problems *p)
 	for (size_t i = 0; i < auth->backends.count; i++) {
 		struct str name = auth->backends.item[i];
 
-		if (!str_is(name, backends[0]))
+		if (!str_is(name, "internal") &&
+		    !modules_has(arena_printf(
+			conf->arena, "auth_" STR_FMT, STR_ARG(name))))
 			problem_unknown(p,
 			    nested_line(conf, "auth", "backends", i), "backend",
 			    name, "", backends);
 	}
+	check_plain(conf, p);
 }
 
 static void

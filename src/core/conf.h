@@ -62,6 +62,7 @@ struct auth_conf {
 	struct str_list backends;
 	struct str_list mechanisms;
 	bool allow_plain_without_tls;
+	uint64_t cache_ms; /* how long a backend's yes holds */
 	uint64_t scram_iterations;
 	uint64_t token_lifetime_ms;   /* 0: no tokens */
 	uint64_t client_retention_ms; /* 0: none are remembered */

@@ -112,7 +112,9 @@ const struct option conf_auth_options[] = {
 	    .min = 1,
 	    .max = 10,
 	    .value = "internal",
-	    .help = "who knows the accounts, in the order of asking",
+	    .help = "who knows the accounts, in the order of asking: internal "
+		    "is the store, NAME the module auth_NAME, on the hosts "
+		    "where that is on",
 	},
 	{
 	    .name = "mechanisms",
@@ -127,6 +129,10 @@ const struct option conf_auth_options[] = {
 	OPT_BOOL("allow_plain_without_tls", struct auth_conf,
 	    allow_plain_without_tls, "false",
 	    "offer PLAIN on connections without TLS, too: for tests only"),
+	OPT_SPAN("cache_lifetime", struct auth_conf, cache_ms, "1m", 0,
+	    HOURS(1),
+	    "how long it is remembered that a backend other than internal "
+	    "took a password; 0: it is asked each time"),
 	OPT_UINT("scram_iterations", struct auth_conf, scram_iterations,
 	    "10000", 4096, 1000000,
 	    "rounds of hashing for the keys of new passwords"),

@@ -210,6 +210,7 @@ parts_start(const char **why_r)
 	if (err < 0)
 		return err;
 	router_set_remote(s2s_send);
+	auth_pool_size(daemon_conf);
 	loops_new(daemon_conf->workers);
 	err = listeners_open(d.arena, daemon_conf, why_r);
 	if (err == 0)

@@ -28,6 +28,8 @@
 #include "core/account_walk.h"
 #include "core/adhoc.h"
 #include "core/app_token.h"
+#include "core/auth_backend.h"
+#include "core/auth_program.h"
 #include "core/belongings.h"
 #include "core/blocklist.h"
 #include "core/bytestream.h"

@@ -8,12 +8,13 @@
 #include "base/err.h"
 #include "base/random.h"
 #include "core/auth.h"
+#include "core/auth_backend.h"
 #include "core/conf.h"
 #include "core/scram.h"
 
 #define BINDINGS_MAX 3
 #define MECHANISMS_MAX 16
-#define MESSAGE_MAX 4096
+#define MESSAGE_MAX 7000 /* a token may be a password */
 
 static const struct {
 	enum tls_binding kind;
@@ -75,13 +76,15 @@ sasl_offer_bindings(const struct transport *t, struct str *names_r, size_t max)
 	return count;
 }
 
+/* SCRAM takes keys, which only the store has for all of its accounts. */
 static bool
-may_offer(const struct transport *t, struct str mechanism, bool has_binding)
+may_offer(const struct host *host, const struct transport *t,
+    struct str mechanism, bool has_binding)
 {
 	if (str_is(mechanism, "PLAIN"))
 		return t->ops->is_tls(t) ||
 		       conf_now()->auth.allow_plain_without_tls;
-	if (scram_hash_find(mechanism) == NULL)
+	if (scram_hash_find(mechanism) == NULL || auth_has_backends(host))
 		return false;
 	return has_binding || !str_has_suffix(mechanism, STR("-PLUS"));
 }
@@ -96,7 +99,7 @@ sasl_offer(const struct host *host, const struct transport *t,
 	size_t count = 0;
 
 	for (size_t i = 0; i < all->count && count < max; i++)
-		if (may_offer(t, all->item[i], has_binding))
+		if (may_offer(host, t, all->item[i], has_binding))
 			names_r[count++] = all->item[i];
 	return count;
 }

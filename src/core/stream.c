@@ -12,6 +12,7 @@
 #include "core/conf.h"
 #include "core/hooks.h"
 #include "core/metrics.h"
+#include "core/auth_backend.h"
 #include "core/penalty.h"
 #include "core/session_internal.h"
 #include "core/stanza_impl.h"
@@ -714,6 +715,7 @@ stream_shutdown_all(void)
 	stream_fail(s, EL_SE_SYSTEM_SHUTDOWN, NULL);
 	sessions_shutdown();
 	penalty_thread_done();
+	auth_thread_done();
 }
 
 /* What is known of it -----------------------------------------------------*/
