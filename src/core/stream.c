@@ -9,10 +9,10 @@
 
 #include "base/clock.h"
 #include "base/err.h"
+#include "core/auth_backend.h"
 #include "core/conf.h"
 #include "core/hooks.h"
 #include "core/metrics.h"
-#include "core/auth_backend.h"
 #include "core/penalty.h"
 #include "core/session_internal.h"
 #include "core/stanza_impl.h"
