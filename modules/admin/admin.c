@@ -6,6 +6,8 @@
  */
 #include "modules/admin/admin.h"
 
+#define COMMANDS_NODE "http://jabber.org/protocol/commands"
+
 struct state {
 	struct arena *arena; /* of the rows */
 	struct adhoc_command *rows;
@@ -129,12 +131,27 @@ admin_stop(struct mod *m)
 
 /* ---- requests ---------------------------------------------------------- */
 
+/* What users may have at the host, too: invitations, and lists of those. */
+static bool
+is_of_others(struct mod *m, const struct stanza *iq)
+{
+	const struct elem *e = stanza_payload(iq);
+	struct str node = elem_attr(e, AT_NODE);
+
+	if (mod_find(mod_host(m), "invites") == NULL)
+		return false;
+	return str_has_prefix(node, STR("urn:xmpp:invite#")) ||
+	       (str_is(node, COMMANDS_NODE) && !may(m, iq));
+}
+
 static enum verdict
 on_iq(struct mod *m, struct stanza *iq)
 {
 	struct state *s = mod_state(m);
 
 	if (!adhoc_is_for(s->adhoc, iq))
+		return STANZA_PASS;
+	if (is_of_others(m, iq))
 		return STANZA_PASS;
 	return may(m, iq) ? adhoc_iq(s->adhoc, iq)
 			  : stanza_refuse(iq, EL_FORBIDDEN);
@@ -148,7 +165,7 @@ static const struct iq_route routes[] = {
 };
 
 static const struct feature features[] = {
-	{ TO_HOST, STR_INIT("http://jabber.org/protocol/commands") },
+	{ TO_HOST, STR_INIT(COMMANDS_NODE) },
 	FEATURES_END,
 };
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * XEP-0077: In-Band Registration. Sign-up before login where the host allows
- * it, with a limit by address; and for the account itself: its user name, a
- * new password, its removal.
+ * it, with a limit by address, or by an invitation (XEP-0445); and for the
+ * account itself: its user name, a new password, its removal.
  */
 #include "core/module.h"
 
@@ -13,68 +13,9 @@ struct register_options {
 	struct str instructions;
 };
 
-/*
- * Sign-ups by address in the present period. Bounded: when full, the oldest
- * period is forgotten with everything in it.
- */
-#define ADDRESSES_MAX 10000
-
-struct address {
-	char key[ADDR_TEXT_MAX];
-	uint32_t count;
-	uint64_t since;
-};
-
 struct registrar {
-	struct map addresses; /* of struct address */
+	struct addr_rate addresses; /* sign-ups of late */
 };
-
-/* ---- the limit by address ---------------------------------------------- */
-
-static void
-forget_addresses(struct registrar *r)
-{
-	struct address *a;
-
-	for (size_t i = 0; (a = map_next(&r->addresses, &i)) != NULL;)
-		xfree(a);
-	map_fini(&r->addresses);
-}
-
-static struct address *
-address_of(struct registrar *r, const struct addr *peer)
-{
-	char key[ADDR_TEXT_MAX];
-	struct address *a;
-
-	addr_limit_key(peer, key);
-	a = map_get(&r->addresses, str_c(key));
-	if (a != NULL)
-		return a;
-	if (r->addresses.count >= ADDRESSES_MAX)
-		forget_addresses(r);
-	a = xzalloc(sizeof(*a));
-	memcpy(a->key, key, sizeof(key));
-	map_set(&r->addresses, str_c(a->key), a);
-	return a;
-}
-
-/* Counts this attempt; false when there were too many. */
-static bool
-may_register(struct mod *m, const struct addr *peer)
-{
-	const struct register_options *o = mod_options(m);
-	struct address *a;
-
-	if (o->ip_rate.count == 0 || peer == NULL)
-		return true;
-	a = address_of(mod_state(m), peer);
-	if (a->count == 0 || loop_now() - a->since >= o->ip_rate.per_ms) {
-		a->since = loop_now();
-		a->count = 0;
-	}
-	return a->count++ < o->ip_rate.count;
-}
 
 /* ---- sign-up, before login --------------------------------------------- */
 
@@ -83,7 +24,24 @@ struct signup {
 	struct mod *mod;
 	struct stanza *iq;
 	struct stream *stream;
+	struct jid jid;
+	struct str password;
 };
+
+static const struct invitations *
+invitations_of(struct mod *m)
+{
+	return mod_find(mod_host(m), "invites") != NULL
+		   ? (const struct invitations *)mod_lookup("invitations")
+		   : NULL;
+}
+
+/* The token of an invitation that the stream has shown (XEP-0445). */
+static struct str
+invited_by(struct mod *m, const struct stream *stream)
+{
+	return invitations_of(m) != NULL ? stream_note(stream) : STR_NONE;
+}
 
 static enum verdict
 stream_answer(struct stream *stream, struct stanza *iq, enum qname condition)
@@ -125,9 +83,41 @@ on_made(void *ctx, int err)
 	case ERR_INVALID:
 		signup_end(s, EL_NOT_ACCEPTABLE);
 		break;
+	case ERR_ABSENT:
+		signup_end(s, EL_NOT_ALLOWED);
+		break;
+	case ERR_LIMIT:
+		signup_end(s, EL_RESOURCE_CONSTRAINT);
+		break;
 	default:
 		signup_end(s, EL_INTERNAL_SERVER_ERROR);
 	}
+}
+
+static void
+on_not_reserved(void *ctx, int err)
+{
+	struct signup *s = ctx;
+
+	if (err < 0)
+		on_made(s, err);
+	else
+		account_register(&s->jid, s->password, on_made, s);
+}
+
+/* By the invitation; without one, not by a name that is kept for somebody. */
+static void
+make_account(struct signup *s, struct str token)
+{
+	const struct invitations *inv = invitations_of(s->mod);
+	const struct host *host = mod_host(s->mod);
+
+	if (inv == NULL)
+		on_not_reserved(s, 0);
+	else if (token.n > 0)
+		inv->redeem(host, token, &s->jid, s->password, on_made, s);
+	else
+		inv->is_reserved(host, s->jid.local, on_not_reserved, s);
 }
 
 static void
@@ -148,25 +138,27 @@ sign_up(struct mod *m, struct stream *stream, struct stanza *iq)
 	struct elem *query = stanza_payload(iq);
 	struct str name = elem_child_text(query, EL_REGISTER_USERNAME);
 	struct str password = elem_child_text(query, EL_REGISTER_PASSWORD);
-	struct str local;
+	struct registrar *r = mod_state(m);
+	struct str local, token = invited_by(m, stream);
 	struct signup *s;
-	struct jid jid;
 
 	if (name.n == 0 || password.n < o->password_min)
 		return stream_answer(stream, iq, EL_NOT_ACCEPTABLE);
 	if (jid_prep_local(iq->arena, name, &local) < 0)
 		return stream_answer(stream, iq, EL_JID_MALFORMED);
-	if (!may_register(m, stream_peer(stream))) {
+	if (token.n == 0 &&
+	    !addr_rate_take(&r->addresses, &o->ip_rate, stream_peer(stream))) {
 		log_notice(stream_log(stream), "too many registrations");
 		return stream_answer(stream, iq, EL_RESOURCE_CONSTRAINT);
 	}
-	jid = jid_make(iq->arena, local, mod_host(m)->jid.domain, STR_NONE);
 	s = xzalloc(sizeof(*s));
+	s->jid = jid_make(iq->arena, local, mod_host(m)->jid.domain, STR_NONE);
+	s->password = password;
 	s->mod = m;
 	s->iq = iq;
 	s->stream = stream;
 	stream_hold(stream);
-	account_register(&jid, password, on_made, s);
+	make_account(s, token);
 	return STANZA_DONE;
 }
 
@@ -177,7 +169,7 @@ on_stream_iq(struct mod *m, struct stream *stream, struct stanza *iq)
 
 	if (elem_name(stanza_payload(iq)) != EL_REGISTER)
 		return STANZA_PASS;
-	if (!o->is_open)
+	if (!o->is_open && invited_by(m, stream).n == 0)
 		return stream_answer(stream, iq, EL_NOT_ALLOWED);
 	if (iq->type == IQ_SET)
 		return sign_up(m, stream, iq);
@@ -190,7 +182,8 @@ on_features(struct mod *m, struct stream *s, struct elem *features)
 {
 	const struct register_options *o = mod_options(m);
 
-	if (o->is_open && !stream_is_authenticated(s))
+	if ((o->is_open || invitations_of(m) != NULL) &&
+	    !stream_is_authenticated(s))
 		elem_add(features, EL_REGISTER_FEATURE);
 }
 
@@ -299,7 +292,9 @@ register_load(struct arena *a, const char **why_r)
 static void
 register_stop(struct mod *m)
 {
-	forget_addresses(mod_state(m));
+	struct registrar *r = mod_state(m);
+
+	addr_rate_fini(&r->addresses);
 }
 
 static void

@@ -3,6 +3,8 @@
 
 #include "base/clock.h"
 #include "base/random.h"
+#include "core/hooks.h"
+#include "core/host.h"
 #include "core/router.h"
 #include "net/loop.h"
 #include "xep/0004-forms.h"
@@ -395,6 +397,7 @@ send_items(
 {
 	struct elem *query = elem_new(iq->arena, EL_DISCO_ITEMS), *e;
 	const struct adhoc_command *c = ad->commands;
+	const struct host *host = host_find(iq->to.full);
 
 	elem_set(query, AT_NODE, elem_attr(stanza_payload(iq), AT_NODE));
 	for (; command == NULL && c->node != NULL; c++) {
@@ -405,6 +408,9 @@ send_items(
 		elem_set(e, AT_NODE, str_c(c->node));
 		elem_set(e, AT_NAME, str_c(c->name));
 	}
+	/* Who else has commands at the host. */
+	if (command == NULL && host != NULL)
+		hook_disco(HOOK_DISCO_ITEMS, host, query, iq);
 	elem_append(stanza_result(iq), query);
 	return stanza_send_back(iq);
 }

@@ -75,6 +75,20 @@ mod_find(const struct host *host, const char *name)
 
 /* ---- features, identities, services ---- */
 
+/* Has a module before that one the same? Each is told once. */
+static bool
+is_told(const struct host_mods *h, size_t before, int where, struct str var)
+{
+	for (size_t i = 0; i < before; i++) {
+		const struct feature *f = h->sorted[i]->table->features;
+
+		for (; f != NULL && f->where != 0; f++)
+			if (f->where & where && str_eq(f->var, var))
+				return true;
+	}
+	return false;
+}
+
 void
 mod_each_feature(const struct host *host, int where,
     void (*fn)(void *ctx, struct str var), void *ctx)
@@ -88,7 +102,7 @@ mod_each_feature(const struct host *host, int where,
 		const struct feature *f = h->sorted[i]->table->features;
 
 		for (; f != NULL && f->where != 0; f++) {
-			if (f->where & where)
+			if (f->where & where && !is_told(h, i, where, f->var))
 				fn(ctx, f->var);
 		}
 	}

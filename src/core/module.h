@@ -26,6 +26,7 @@
 #include "base/str.h"
 #include "core/account.h"
 #include "core/account_walk.h"
+#include "core/addr_rate.h"
 #include "core/adhoc.h"
 #include "core/app_token.h"
 #include "core/auth_backend.h"

@@ -30,4 +30,18 @@ struct retraction_listener {
 	    const struct host *host, struct str sender, struct str xml);
 };
 
+/*
+ * "invitations": accounts made by a token that a stream has shown
+ * (stream_note()). redeem: ERR_ABSENT when it is good no more, ERR_LIMIT when
+ * it is being used, else as account_register(). is_reserved: ERR_EXISTS when
+ * the user name is kept for somebody. done(ctx, err) comes on the calling loop.
+ */
+struct invitations {
+	void (*redeem)(const struct host *host, struct str token,
+	    const struct jid *who, struct str password, store_done_fn *done,
+	    void *ctx);
+	void (*is_reserved)(const struct host *host, struct str name,
+	    store_done_fn *done, void *ctx);
+};
+
 #endif

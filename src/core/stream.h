@@ -51,6 +51,12 @@ API void stream_hold(struct stream *s);
 API void stream_release(struct stream *s);
 
 /*
+ * What modules remember of a stream until it has logged in: one text, or none.
+ */
+API void stream_set_note(struct stream *s, struct str note);
+API struct str stream_note(const struct stream *s);
+
+/*
  * A login that binds a resource right away (XEP-0386), for HOOK_BIND_PREPARE:
  * its account, and <bound/>, to which may be added. While it is held, nothing
  * goes on; each hold needs its release.

@@ -36,9 +36,25 @@ nego_free(struct nego **np)
 	if (n->account != NULL)
 		account_unpin(n->account);
 	str_free(&n->user.full);
+	str_free(&n->note);
 	str_free(&n->from);
 	str_free(&n->client);
 	xfree(n);
+}
+
+void
+stream_set_note(struct stream *s, struct str note)
+{
+	if (s->nego == NULL)
+		return;
+	str_free(&s->nego->note);
+	s->nego->note = str_heap(note);
+}
+
+struct str
+stream_note(const struct stream *s)
+{
+	return s->nego != NULL ? s->nego->note : STR_NONE;
 }
 
 /* ---- the account ---- */

@@ -37,6 +37,7 @@ struct nego {
 	struct stream *stream;
 	struct sasl *sasl;
 	struct login *login;	  /* by SASL2, or NULL */
+	struct str note;	  /* of a module; heap */
 	struct jid user;	  /* bare; the text is on the heap */
 	struct account *account;  /* pinned, once it is loaded */
 	struct elem *waiting;	  /* what came before the account was there */
