@@ -119,7 +119,7 @@ changes(void *arg)
 	for (what = strtok_r(list, " ", &rest); what != NULL;
 	     what = strtok_r(NULL, " ", &rest)) {
 		if (strcmp(what, "fail") == 0)
-			roster_fail(&acct, ERR_INVALID, on_done,
+			roster_wait(&acct, ERR_INVALID, on_done,
 			    (void *)(uintptr_t) "fail");
 		else
 			assert_int_equal(change(what), 0);
