@@ -371,7 +371,7 @@ spool_put(
 	st->spool_key = str_c(key);
 	w = batch_put(sp, st->spool_key, st);
 	w->receipt = receipt_ref(st->receipt);
-	if (done == NULL && !st->is_archived)
+	if (done == NULL)
 		w->excuse = excuse_new(st);
 	w->done = done;
 	w->ctx = ctx;
