@@ -69,7 +69,7 @@ struct expiry {
 /* The one that runs in the background, or the last. */
 static struct {
 	uint64_t deleted;
-	bool is_running, has_run;
+	bool is_running, has_run, is_aborted;
 } background;
 
 static void
@@ -99,6 +99,8 @@ on_expired(void *ctx, int err, uint64_t count)
 	e->deleted += count;
 	if (c == NULL)
 		background.deleted = e->deleted;
+	if (c == NULL && background.is_aborted)
+		e->next = e->count;
 	if (err == 0 && e->next < e->count) {
 		archive_expire(e->domain[e->next++], e->before, on_expired, e);
 	} else if (c == NULL) {
@@ -172,6 +174,7 @@ delete_old_mam_messages_batch(struct cmd *c)
 	e->arena = a;
 	add_host(e, host, cmd_str(c, "type"));
 	background.is_running = background.has_run = true;
+	background.is_aborted = false;
 	background.deleted = 0;
 	cmd_ok(c, "Starting deletion of old messages in the background");
 	on_expired(e, 0, 0);
@@ -180,12 +183,27 @@ delete_old_mam_messages_batch(struct cmd *c)
 static void
 delete_old_mam_messages_status(struct cmd *c)
 {
-	const char *state = background.is_running ? "Operation in progress"
-			    : background.has_run  ? "Operation finished"
-						  : "Operation not started";
+	const char *state = background.is_aborted   ? "Operation aborted"
+			    : background.is_running ? "Operation in progress"
+			    : background.has_run    ? "Operation finished"
+						    : "Operation not started";
 
 	cmd_result(c, json_sprintf("%s, deleted %llu messages", state,
 			  (unsigned long long)background.deleted));
+}
+
+/* What has been given to the store, one domain at a time, is finished. */
+static void
+abort_delete_old_mam_messages(struct cmd *c)
+{
+	if (cmd_host(c, "host") == NULL)
+		return;
+	if (!background.is_running) {
+		cmd_result(c, json_string("Operation not started"));
+		return;
+	}
+	background.is_aborted = true;
+	cmd_result(c, json_string("Operation aborted"));
 }
 
 /* ---- a limit for one account ------------------------------------------- */
@@ -265,6 +283,15 @@ const struct command mam_commands[] = {
 	    .result_name = "res",
 	    .result = "restuple",
 	    .run = delete_old_mam_messages_batch,
+	},
+	{
+	    .name = "abort_delete_old_mam_messages",
+	    .tag = "mam",
+	    .help = "Abort the deletion of old messages in the background",
+	    .args = { { .name = "host", .type = "string" } },
+	    .result_name = "status",
+	    .result = "string",
+	    .run = abort_delete_old_mam_messages,
 	},
 	{
 	    .name = "delete_old_mam_messages_status",

@@ -51,11 +51,12 @@ struct limits_conf {
 	struct rate s2s_keys;
 	uint64_t sessions_per_account;
 	uint64_t roster_items;
-	uint64_t offline_messages; /* spooled for an account */
-	uint64_t session_queue;	   /* bytes to a client before detaching */
-	uint64_t negotiation_ms;   /* everything before login */
-	uint64_t resume_ms;	   /* how long a detached session waits */
-	uint64_t auth_failures;	   /* on one connection */
+	uint64_t offline_messages;  /* spooled for an account */
+	uint64_t session_queue;	    /* bytes to a client before detaching */
+	uint64_t negotiation_ms;    /* everything before login */
+	uint64_t resume_ms;	    /* how long a detached session waits */
+	struct str resume_location; /* "host:port", or "" */
+	uint64_t auth_failures;	    /* on one connection */
 };
 
 struct auth_conf {

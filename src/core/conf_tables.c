@@ -180,6 +180,10 @@ const struct option conf_limits_options[] = {
 	    SECONDS(1), HOURS(1), "the time a client has until it is in"),
 	OPT_SPAN("resume", struct limits_conf, resume_ms, "10m", 0, DAYS(7),
 	    "how long a client that was cut off may resume its stream"),
+	OPT_TEXT("resume_location", struct limits_conf, resume_location, "",
+	    300,
+	    "where clients had best come back to (XEP-0198), as HOST:PORT: for "
+	    "one of several behind a load balancer"),
 	OPT_UINT("auth_failures", struct limits_conf, auth_failures, "3", 1,
 	    100, "failed logins on one connection before it is closed"),
 	OPTIONS_END,

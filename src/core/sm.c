@@ -391,6 +391,9 @@ enabled(struct arena *a, const struct sm *sm)
 		elem_set_copy(e, AT_ID, str_c(sm->id));
 		elem_set(e, AT_RESUME, STR("true"));
 		elem_set_uint(e, AT_MAX, sm->resume_ms / 1000);
+		if (conf_now()->limits.resume_location.n > 0)
+			elem_set_copy(
+			    e, AT_LOCATION, conf_now()->limits.resume_location);
 	}
 	return e;
 }
