@@ -146,7 +146,8 @@ request_set(CURL *c, struct auth_ask *ask, struct reply *r, char *error)
 static int
 down(struct auth_ask *ask, const char *why)
 {
-	snprintf(ask->why, sizeof(ask->why), "the web service: %s", why);
+	snprintf(ask->why, sizeof(ask->why), "the web service: %.*s",
+	    (int)sizeof(ask->why) - 20, why);
 	return ERR_CLOSED;
 }
 

@@ -5,9 +5,11 @@
  */
 #include "modules/store_pg/pg.h"
 
+#include <fcntl.h>
 #include <poll.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <unistd.h>
 
 /* A group may take so long, before the connection is taken for dead. */
 #define STUCK_MS SECONDS(45)
@@ -32,10 +34,24 @@ link_init(struct link *l, struct desk *desk, enum pg_lane lane)
 
 /* ---- the socket -------------------------------------------------------- */
 
+/*
+ * What is polled is a duplicate: libpq closes its own descriptor when it sees
+ * the end, and the connector's next connection may get the same number before
+ * we have stopped polling.
+ */
+struct link_poll {
+	uv_poll_t poll; /* first, as libuv hands this out */
+	int fd;
+};
+
 static void
 on_poll_closed(uv_handle_t *handle)
 {
-	xfree(handle);
+	struct link_poll *p = (struct link_poll *)handle;
+
+	if (p->fd >= 0)
+		close(p->fd);
+	xfree(p);
 }
 
 static void
@@ -63,11 +79,15 @@ on_ready(uv_poll_t *poll, int status, int events)
 static void
 poll_begin(struct link *l)
 {
+	struct link_poll *p;
+
 	if (pg_is_closing())
 		return;
-	l->poll = xzalloc(sizeof(*l->poll));
-	must(uv_poll_init(loop_uv(l->desk->loop), l->poll, PQsocket(l->conn)) ==
-	     0);
+	p = xzalloc(sizeof(*p));
+	p->fd = fcntl(PQsocket(l->conn), F_DUPFD_CLOEXEC, 0);
+	l->poll = &p->poll;
+	must(uv_poll_init(loop_uv(l->desk->loop), l->poll,
+		 p->fd >= 0 ? p->fd : PQsocket(l->conn)) == 0);
 	l->poll->data = l;
 }
 

@@ -153,7 +153,7 @@ probe_tls(struct probe_conn *c, const char *server, struct str domain,
 	c->ssl = SSL_new(ctx);
 	SSL_CTX_free(ctx);
 	must(c->ssl != NULL && SSL_set_fd(c->ssl, c->fd) == 1);
-	(void)SSL_set_tlsext_host_name(c->ssl, server);
+	(void)SSL_set_tlsext_host_name(c->ssl, (char *)(uintptr_t)server);
 	if (alpn != NULL)
 		offer_alpn(c->ssl, alpn);
 	err = shake_hands(c, until);
