@@ -447,7 +447,7 @@ show_list(const struct job *j, struct elem *form, const json_t *value)
 	}
 }
 
-/* Is he not away with this session? */
+/* By this one of his sessions, is he not away? */
 static bool
 is_busy(struct arena *a, const json_t *info)
 {
