@@ -258,10 +258,15 @@ test_abort(void **state)
 	end_free(e);
 }
 
+/* On the loop, so that it can't notice the end before it writes. */
 static void
-send_some(void *arg)
+vanish_and_send(void *arg)
 {
-	conn_send(((struct end *)arg)->c, STR("anybody there?"));
+	struct end *e = (struct end *)arg;
+
+	close(e->fd);
+	e->fd = -1;
+	conn_send(e->c, STR("anybody there?"));
 }
 
 static void
@@ -269,9 +274,7 @@ test_peer_vanishes(void **state)
 {
 	struct end *e = end_new(0);
 
-	close(e->fd);
-	e->fd = -1;
-	on_loop(0, send_some, e);
+	on_loop(0, vanish_and_send, e);
 	gate_wait(&e->closed, 1);
 	end_free(e);
 }
