@@ -24,6 +24,7 @@ struct s2s_out {
 	bool is_certified;		  /* the certificate is good */
 	bool is_authenticated;
 	bool has_tried; /* to get in, at this address */
+	bool has_asked; /* by dialback, likewise */
 	bool has_bidi;
 	bool offers_sm;
 	bool asks_resume;  /* <resume/> is out */
@@ -191,6 +192,7 @@ out_in(struct s2s_out *o, const char *how)
 	s2s_stream_up(s);
 	out_step(o, "logged in by %s", how);
 	if (!o->offers_sm || o->user->is_probe) {
+		o->is_ready = true;
 		out_up(o);
 		return;
 	}
@@ -209,7 +211,7 @@ on_enabled(struct s2s_out *o, const struct elem *e)
 	struct str resume = elem_attr(e, AT_RESUME), id = elem_attr(e, AT_ID);
 	bool can = str_is(resume, "true") || str_is(resume, "1");
 
-	if (o->is_ready || o->asks_resume)
+	if (!s->is_up || o->is_ready || o->asks_resume)
 		return;
 	o->is_ready = true;
 	s2s_sm_new(s, false);
@@ -248,7 +250,7 @@ on_sm_failed(struct s2s_out *o, const struct elem *e)
 {
 	uint64_t h;
 
-	if (o->is_ready)
+	if (!o->s.is_up || o->is_ready)
 		return;
 	if (!o->asks_resume) {
 		o->is_ready = true;
@@ -301,6 +303,7 @@ send_key(struct s2s_out *o)
 	struct arena *a = arena_new(0);
 	struct s2s_stream *s = &o->s;
 
+	o->has_asked = true;
 	s2s_send_dialback(s, EL_DB_RESULT, s->local, s->remote, STR_NONE,
 	    STR_NONE,
 	    s2s_key(a, s2s_secret(), s->remote, s->local, str_c(s->id)));
@@ -372,6 +375,7 @@ features_safe(struct s2s_out *o, const struct elem *features)
 	if (o->user == NULL)
 		return;
 	if (!str_is_none(o->verify_id)) {
+		o->has_asked = true;
 		s2s_send_dialback(s, EL_DB_VERIFY, s->local, s->remote,
 		    o->verify_id, STR_NONE, o->verify_key);
 		return;
@@ -456,6 +460,10 @@ on_secured(struct s2s_stream *s)
 	s2s_send_header(s, false);
 }
 
+/*
+ * An answer counts once it was asked for, and that is only done over TLS, if
+ * that is required: else whoever is in between could say it in the clear.
+ */
 static void
 on_verified(struct s2s_out *o, const struct elem *e)
 {
@@ -464,7 +472,7 @@ on_verified(struct s2s_out *o, const struct elem *e)
 			str_eq(elem_attr(e, AT_FROM), o->s.remote) &&
 			str_is(elem_attr(e, AT_TYPE), "valid");
 
-	if (str_is_none(o->verify_id) || user == NULL)
+	if (str_is_none(o->verify_id) || !o->has_asked || user == NULL)
 		return;
 	o->user = NULL;
 	user->verified(o->ctx, is_valid);
@@ -474,7 +482,7 @@ on_verified(struct s2s_out *o, const struct elem *e)
 static void
 on_result(struct s2s_out *o, const struct elem *e)
 {
-	if (!str_is_none(o->verify_id) || o->s.is_up)
+	if (!str_is_none(o->verify_id) || !o->has_asked || o->s.is_up)
 		return;
 	if (str_is(elem_attr(e, AT_TYPE), "valid") &&
 	    str_eq(elem_attr(e, AT_FROM), o->s.remote) && o->user != NULL) {
@@ -611,7 +619,7 @@ on_dialled(void *ctx, struct conn *c, bool is_direct, int err)
 		return;
 	}
 	o->has_tried = o->is_authenticated = o->is_certified = false;
-	o->has_bidi = o->offers_sm = false;
+	o->has_bidi = o->offers_sm = o->has_asked = false;
 	o->asks_resume = o->is_ready = o->may_resend = false;
 	s2s_stream_init(&o->s, c, &out_ops);
 	if (is_direct)

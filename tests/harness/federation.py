@@ -223,15 +223,16 @@ class Visit(Wire):
         assert kind == "elem", (kind, rest)
         return rest[0]
 
-    async def header(self, features):
-        """Takes the peer's header, answers it, and sends features."""
+    async def header(self, features, before=""):
+        """Takes the peer's header, answers it, and sends features; behind
+        something else, maybe."""
         kind, root = await self.next()
         assert kind == "open", kind
         self.send("<?xml version='1.0'?><stream:stream xmlns='jabber:server' "
                   "xmlns:stream='http://etherx.jabber.org/streams' "
                   "xmlns:db='jabber:server:dialback' version='1.0' id='x1' "
                   f"from='{self.peer.domain}' to='{root.get('from')}'>"
-                  f"<stream:features>{features}</stream:features>")
+                  f"{before}<stream:features>{features}</stream:features>")
         return root
 
     async def secure(self):

@@ -59,8 +59,9 @@ class Authority:
                     self.key, "-out", self.pem, "-days", "2", "-subj",
                     "/CN=Test authority")
 
-    def issue(self, path, *names):
-        """Writes certificate and key of these DNS names to one file."""
+    def issue(self, path, *names, days=2):
+        """Writes certificate and key of these DNS names to one file; with
+        days below 0 they are over."""
         key, request = path + ".key.tmp", path + ".csr"
         ext, cert = path + ".ext", path + ".crt"
         with open(ext, "w", encoding="utf-8") as file:
@@ -70,7 +71,7 @@ class Authority:
                 "ec_paramgen_curve:prime256v1", "-nodes", "-keyout", key,
                 "-out", request, "-subj", f"/CN={names[0]}")
         openssl("x509", "-req", "-in", request, "-CA", self.pem, "-CAkey",
-                self.key, "-CAcreateserial", "-days", "2", "-sha256",
+                self.key, "-CAcreateserial", "-days", str(days), "-sha256",
                 "-extfile", ext, "-out", cert)
         with open(path + ".new", "w", encoding="utf-8") as out:
             for part in (cert, key):
