@@ -130,7 +130,7 @@ void
 config_init(struct config *c, const struct muc_options *o)
 {
 	memset(c, 0, sizeof(*c));
-	c->history = o->history;
+	c->history = (uint32_t)o->history;
 	c->broadcast =
 	    1u << ROLE_MODERATOR | 1u << ROLE_PARTICIPANT | 1u << ROLE_VISITOR;
 	c->member_list = 1u << ROLE_MODERATOR;
@@ -138,7 +138,7 @@ config_init(struct config *c, const struct muc_options *o)
 	c->is_public = o->public;
 	c->is_archived = o->archive;
 	c->may_subscribe = o->subscription;
-	c->notify = o->notify;
+	c->notify = (uint8_t)o->notify;
 	c->may_register = c->may_ask_voice = c->may_query = true;
 	c->may_visitor_nick = c->may_visitor_status = true;
 }
@@ -179,9 +179,9 @@ set_bool(bool *b, struct str value)
 }
 
 static bool
-set_choice(const struct row *row, unsigned *choice, struct str value)
+set_choice(const struct row *row, uint8_t *choice, struct str value)
 {
-	for (unsigned i = 0; row->choices[i] != NULL; i++)
+	for (uint8_t i = 0; row->choices[i] != NULL; i++)
 		if (str_is(value, row->choices[i])) {
 			*choice = i;
 			return true;
@@ -195,13 +195,18 @@ set_choice(const struct row *row, unsigned *choice, struct str value)
 }
 
 static bool
-set_number(const struct row *row, uint64_t *number, struct str value)
+set_number(const struct row *row, uint32_t *number_r, struct str value)
 {
+	uint64_t number;
+
 	if (str_is(value, "none") || value.n == 0) {
-		*number = 0;
+		*number_r = 0;
 		return true;
 	}
-	return str_to_u64(value, number) && *number <= row->max;
+	if (!str_to_u64(value, &number) || number > row->max)
+		return false;
+	*number_r = (uint32_t)number;
+	return true;
 }
 
 static bool
@@ -216,20 +221,20 @@ set_text(const struct row *row, struct str *text, struct str value)
 
 /* One role of a list. */
 static bool
-add_role(unsigned *roles, struct str value)
+add_role(uint8_t *roles, struct str value)
 {
 	enum role role;
 
 	if (str_is(value, "anyone"))
-		*roles |= 7u << ROLE_VISITOR;
+		*roles |= 7 << ROLE_VISITOR;
 	else if (value.n > 0 && value.p[value.n - 1] == 's' &&
 		 role_parse(str_sub(value, 0, value.n - 1), &role))
-		*roles |= 1u << role;
+		*roles |= (uint8_t)(1 << role);
 	else if (role_parse(value, &role))
-		*roles |= 1u << role;
+		*roles |= (uint8_t)(1 << role);
 	else
 		return str_is(value, "none");
-	*roles &= ~1u;
+	*roles &= (uint8_t)~1;
 	return true;
 }
 
@@ -263,7 +268,7 @@ row_read(const struct row *row, struct config *c, const struct elem *field)
 			return true;
 		return row_set(row, c, text);
 	}
-	*(unsigned *)place(c, row) = 0;
+	*(uint8_t *)place(c, row) = 0;
 	for (; value != NULL; value = elem_next(value, EL_FORM_VALUE))
 		if (!row_set(row, c, elem_text(value)))
 			return false;
@@ -329,16 +334,15 @@ add_values(struct elem *field, const struct row *row, const struct config *c)
 		break;
 	case NUMBER:
 		form_add_value(
-		    field, str_printf(a, "%llu",
-			       (unsigned long long)*(const uint64_t *)at));
+		    field, str_printf(a, "%u", *(const uint32_t *)at));
 		break;
 	case CHOICE:
 		form_add_value(
-		    field, str_c(row->choices[*(const unsigned *)at]));
+		    field, str_c(row->choices[*(const uint8_t *)at]));
 		break;
 	case ROLES:
 		for (unsigned i = 1; row->choices[i] != NULL; i++)
-			if (*(const unsigned *)at & 1u << i)
+			if (*(const uint8_t *)at & 1u << i)
 				form_add_value(field, str_c(row->choices[i]));
 		break;
 	}
@@ -436,7 +440,7 @@ set_roles(const struct row *row, struct config *c, struct str value)
 {
 	struct str rest = value;
 
-	*(unsigned *)place(c, row) = 0;
+	*(uint8_t *)place(c, row) = 0;
 	while (!str_is_none(rest))
 		if (!add_role(place(c, row), str_trim(str_cut(&rest, ','))))
 			return false;
@@ -494,12 +498,12 @@ text_of(struct arena *a, const struct row *row, const struct config *c)
 		return str_printf(
 		    a, "%llu", (unsigned long long)*(const uint64_t *)at);
 	case CHOICE:
-		return str_c(row->choices[*(const unsigned *)at]);
+		return str_c(row->choices[*(const uint8_t *)at]);
 	case ROLES:
 		break;
 	}
 	for (unsigned i = 1; row->choices[i] != NULL; i++)
-		if (*(const unsigned *)at & 1u << i)
+		if (*(const uint8_t *)at & 1u << i)
 			all = str_printf(a, STR_FMT "%s%s", STR_ARG(all),
 			    all.n > 0 ? "," : "", row->choices[i]);
 	return all;

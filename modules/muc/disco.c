@@ -98,7 +98,7 @@ add_form(const struct room *r, struct elem *query)
 	add_field(form, "muc#roominfo_description", c->desc);
 	add_field(form, "muc#roominfo_subject", subject_text(r, a));
 	add_field(form, "muc#roominfo_occupants",
-	    str_printf(a, "%zu", r->by_nick.count));
+	    str_printf(a, "%u", r->by_nick.count));
 	add_field(form, "muc#roominfo_lang", c->lang);
 	add_field(form, "muc#roomconfig_changesubject",
 	    c->may_change_subject ? STR("1") : STR("0"));

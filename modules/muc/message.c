@@ -150,33 +150,44 @@ keep(struct room *r, const struct occupant *o, struct stanza *st)
 
 /* ---- how much is said -------------------------------------------------- */
 
+struct tally {
+	uint32_t hour;	     /* since 1970 */
+	uint32_t counts[25]; /* of messages in that hour, and before */
+};
+
 static void
 count_said(struct room *r)
 {
 	uint32_t hour = (uint32_t)(clock_real() / (int64_t)HOURS(1));
+	struct tally *s = r->said;
 
 	r->active = r->spoken = clock_real();
-	if (hour - r->hour >= ARRAY_LEN(r->said))
-		memset(r->said, 0, sizeof(r->said));
+	if (s == NULL)
+		r->said = s = xzalloc(sizeof(*s));
+	if (hour - s->hour >= ARRAY_LEN(s->counts))
+		memset(s->counts, 0, sizeof(s->counts));
 	else
-		for (; r->hour != hour; r->hour++) {
-			memmove(r->said + 1, r->said,
-			    sizeof(r->said) - sizeof(r->said[0]));
-			r->said[0] = 0;
+		for (; s->hour != hour; s->hour++) {
+			memmove(s->counts + 1, s->counts,
+			    sizeof(s->counts) - sizeof(s->counts[0]));
+			s->counts[0] = 0;
 		}
-	r->hour = hour;
-	r->said[0]++;
+	s->hour = hour;
+	s->counts[0]++;
 }
 
 double
 room_activity(const struct room *r)
 {
 	uint32_t hour = (uint32_t)(clock_real() / (int64_t)HOURS(1));
-	uint32_t sum = 0, age = hour - r->hour;
+	uint32_t sum = 0, age;
 
-	for (uint32_t i = 0; i + age < ARRAY_LEN(r->said); i++)
+	if (r->said == NULL)
+		return 0;
+	age = hour - r->said->hour;
+	for (uint32_t i = 0; i + age < ARRAY_LEN(r->said->counts); i++)
 		if (i + age > 0)
-			sum += r->said[i];
+			sum += r->said->counts[i];
 	return sum / 24.0;
 }
 

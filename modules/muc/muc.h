@@ -64,13 +64,13 @@ enum create_rule { CREATE_LOCAL, CREATE_ADMIN, CREATE_ALL };
 /* What an owner configures. Texts are on the heap. */
 struct config {
 	struct str name, desc, lang, password, pubsub;
-	uint64_t max_users; /* 0: as many as the service allows */
-	uint64_t history;
-	unsigned allow_pm;    /* enum pm_rule */
-	unsigned notify;      /* enum notify_rule: of members outside */
-	unsigned whois;	      /* 0 moderators, 1 anyone */
-	unsigned broadcast;   /* bits: 1 << enum role */
-	unsigned member_list; /* bits likewise: who may read the lists */
+	uint32_t max_users; /* 0: as many as the service allows */
+	uint32_t history;
+	uint8_t allow_pm;    /* enum pm_rule */
+	uint8_t notify;	     /* enum notify_rule: of members outside */
+	uint8_t whois;	     /* 0 moderators, 1 anyone */
+	uint8_t broadcast;   /* bits: 1 << enum role */
+	uint8_t member_list; /* bits likewise: who may read the lists */
 	bool is_persistent, is_public, is_members_only, is_moderated;
 	bool has_password, may_change_subject, may_invite, is_archived;
 	bool is_logged, may_register, may_ask_voice, may_query;
@@ -167,10 +167,9 @@ struct room {
 	uint64_t version;    /* of the affiliations */
 	struct list changes; /* of them, the latest */
 	unsigned change_count;
-	int64_t active;	   /* when something was said last */
-	int64_t spoken;	   /* the same, or 0 if not since it was loaded */
-	uint32_t said[25]; /* messages in the present hour and before */
-	uint32_t hour;
+	int64_t active;	       /* when something was said last */
+	int64_t spoken;	       /* the same, or 0 if not since it was loaded */
+	struct tally *said;    /* how much; NULL: nothing */
 	struct list late_node; /* in muc->late */
 	struct list idle_node; /* in muc->idle */
 	uint64_t idle_since;

@@ -92,6 +92,7 @@ room_free(struct room *r)
 	room_clear(r);
 	map_fini(&r->by_jid);
 	map_fini(&r->by_nick);
+	xfree(r->said);
 	list_del(&r->late_node);
 	list_del(&r->idle_node);
 	str_free(&text);

@@ -5,7 +5,7 @@
  */
 #include "base/map.h"
 
-#define CAP_FIRST 4
+#define CAP_FIRST 2 /* many a map has one entry for all its life */
 #define FREE 0
 #define GONE 1
 
@@ -56,10 +56,11 @@ static void
 map_make_room(struct map *m)
 {
 	struct map_slot *old = m->slots;
-	size_t old_cap = m->cap, cap = CAP_FIRST;
+	uint32_t old_cap = m->cap, cap = CAP_FIRST;
 
 	if ((m->used + 1) * 4 <= m->cap * 3)
 		return;
+	must(m->count < 1u << 29);
 	while ((m->count + 1) * 2 > cap)
 		cap *= 2;
 	m->slots = (struct map_slot *)xzalloc(cap * sizeof(*m->slots));

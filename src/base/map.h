@@ -18,9 +18,9 @@ struct map_slot {
 
 struct map {
 	struct map_slot *slots; /* open addressing, a power of two */
-	size_t cap;
-	size_t count;
-	size_t used; /* slots with an entry or the mark of a removed one */
+	uint32_t cap;
+	uint32_t count;
+	uint32_t used; /* slots with an entry or the mark of a removed one */
 };
 
 /* {0} is an empty map, and takes no memory. */

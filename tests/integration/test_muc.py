@@ -16,6 +16,7 @@ pytestmark = pytest.mark.workers(1, 2)
 
 ROOM = "verona@conference.localhost"
 OMEMO = "eu.siacs.conversations.axolotl"
+INFO = "<query xmlns='http://jabber.org/protocol/disco#info'/>"
 WAIT = 20
 
 
@@ -378,3 +379,32 @@ async def all_rooms(server):
         "muc_online_rooms", service="conference.localhost")
     assert status == 200
     return sorted(found)
+
+
+async def test_memory_of_rooms(make_server):
+    """A room with somebody in it takes a kilobyte, and 300 bytes for him; to
+    which comes what his session knows of where he is."""
+    server = make_server({
+        "auth": {"allow_plain_without_tls": True},
+        "modules": {"muc": {"max_rooms": 10000, "persistent": False,
+                            "presence_rate": "100000/s",
+                            "archive": False}}})
+    await server.start()
+
+    async def enter(number):
+        """A client with the most that it may have told of its presence."""
+        client = await server.client(f"user{number}", resource="desk")
+        for i in range(1000):
+            room = f"room{number}-{i}@conference.localhost"
+            client.send(f"<presence to='{room}/r'>"
+                        "<x xmlns='http://jabber.org/protocol/muc'/>"
+                        "</presence>")
+            if i % 100 == 99:
+                await client.ask(INFO, to=room)
+        return client
+
+    clients = [await enter(0)]
+    before = server.memory()
+    clients += [await enter(i) for i in range(1, 5)]
+    assert (server.memory() - before) * 1024 / 4000 < 1600
+    assert len(clients) == 5
