@@ -159,6 +159,15 @@ is_self_ping(const struct occupant *o, const struct stanza *iq)
 	       str_eq(o->nick, iq->to.resource);
 }
 
+/* Section 6.6 has its own error for who asks that from outside. */
+static bool
+is_disco(const struct stanza *iq)
+{
+	enum qname name = elem_name(stanza_payload(iq));
+
+	return name == EL_DISCO_INFO || name == EL_DISCO_ITEMS;
+}
+
 void
 iq_to_occupant(struct room *r, struct stanza *iq)
 {
@@ -168,7 +177,8 @@ iq_to_occupant(struct room *r, struct stanza *iq)
 	if (iq->type & (IQ_RESULT | IQ_ERROR))
 		bring_back(r, iq);
 	else if (o == NULL)
-		room_refuse(r, iq, EL_NOT_ACCEPTABLE, "cancel",
+		room_refuse(r, iq,
+		    is_disco(iq) ? EL_BAD_REQUEST : EL_NOT_ACCEPTABLE, "cancel",
 		    "You are not in the room");
 	else if (is_self_ping(o, iq))
 		stanza_reply(iq);
