@@ -53,7 +53,7 @@ class Peer:
     def __init__(self, folder):
         self.folder = str(folder)
         os.makedirs(self.folder, exist_ok=True)
-        self.port = {"c2s": ports.take(), "s2s": ports.take()}
+        self.port = {k: ports.take() for k in ("c2s", "s2s", "http")}
         self.process = None
         self.settings = None
 
@@ -62,8 +62,12 @@ class Peer:
         return "rooms." + self.domain
 
     @property
+    def upload(self):
+        return "upload." + self.domain
+
+    @property
     def domains(self):
-        return self.domain, self.rooms
+        return self.domain, self.rooms, self.upload
 
     def command(self, names, pem, authority, dialback):
         """Writes the configuration; what to run, with what environment."""
@@ -147,7 +151,10 @@ interfaces = {{ "127.0.0.1" }}
 c2s_ports = {{ {c2s} }}
 s2s_ports = {{ {s2s} }}
 c2s_direct_tls_ports = {{ }}
-http_ports = {{ }}
+http_ports = {{ {http} }}
+http_interfaces = {{ "127.0.0.1" }}
+http_default_host = "upload.{domain}"
+http_external_url = "http://127.0.0.1:{http}/"
 https_ports = {{ }}
 modules_enabled = {{ "saslauth", "tls", "disco", "ping", "roster", "pep",
     "blocklist", "carbons", "vcard_legacy", "vcard4", "register_ibr",
@@ -164,7 +171,9 @@ s2s_secure_auth = {secure}
 ssl = {{ certificate = "{pem}", key = "{pem}", cafile = "{ca}",
         capath = "/nonexistent" }}
 VirtualHost "{domain}"
+Component "upload.{domain}" "http_file_share"
 Component "rooms.{domain}" "muc"
+modules_enabled = {{ "muc_mam" }}
 restrict_room_creation = false
 """
 
@@ -196,19 +205,26 @@ listen:
   - {{port: {c2s}, ip: "127.0.0.1", module: ejabberd_c2s, starttls: true,
      shaper: none, access: all}}
   - {{port: {s2s}, ip: "127.0.0.1", module: ejabberd_s2s_in}}
+  - {{port: {http}, ip: "127.0.0.1", module: ejabberd_http,
+     request_handlers: {{/upload: mod_http_upload}}}}
 s2s_use_starttls: required
 s2s_timeout: 60s
 s2s_max_retry_delay: 1
 disable_sasl_mechanisms: [digest-md5, X-OAUTH2]
 auth_password_format: scram
 registration_timeout: infinity
-access_rules: {{muc_create: {{allow: all}}}}
+acl: {{local: {{user_regexp: ""}}}}
+access_rules: {{muc_create: {{allow: all}}, local: {{allow: local}}}}
 modules:
   mod_adhoc: {{}}
   mod_blocking: {{}}
   mod_caps: {{}}
   mod_carboncopy: {{}}
   mod_disco: {{}}
+  mod_http_upload:
+    host: "upload.{domain}"
+    docroot: "{folder}/files"
+    put_url: "http://127.0.0.1:{http}/upload"
   mod_mam: {{default: always}}
   mod_muc: {{host: "rooms.{domain}"}}
   mod_offline: {{}}
@@ -243,7 +259,7 @@ class Ejabberd(Peer):
             "{nameserver, {%s}, %s}.\n" % (ip.replace(".", ","), port))
         config = self.write("ejabberd.yml", EJABBERD.format(
             **self.port, domain=self.domain, pem=pem, ca=authority.pem,
-            dialback="  mod_s2s_dialback: {}\n" if dialback else ""))
+            folder=self.folder, dialback="  mod_s2s_dialback: {}\n" if dialback else ""))
         return ["erl", "+K", "true", "+S", "2:2", "+sbwt", "none", "-noinput",
                 "-kernel", "inetrc", f'"{inetrc}"', "-mnesia", "dir",
                 f'"{self.folder}/db"', "-s", "ejabberd"], {

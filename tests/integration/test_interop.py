@@ -12,11 +12,14 @@ import pytest
 
 from conftest import CONFIG, end
 from harness import peers
+from harness.client import Failure
+from harness.component import Component
 from harness.server import Authority, Server, merge
 from harness.wire import PATIENCE
 
 ROOK = "rook.xmpp"
-SERVICES = ("conference", "pubsub", "upload")
+GATE = f"gate.{ROOK}"
+SERVICES = ("conference", "gate", "pubsub", "upload")
 PEERS = [name for name, kind in peers.ALL.items() if kind.is_there()]
 
 pytestmark = pytest.mark.skipif(not PEERS, reason="no other server is there")
@@ -41,6 +44,7 @@ class World:
         self.server = Server(build, merge({
             "hosts": [ROOK],
             "admins": [],
+            "components": [{"host": GATE, "secret": "sesame"}],
             "dns": {"servers": [self.names.address]},
             "s2s": {"ca_file": self.authority.pem, "retry": "1s",
                     "require": "dialback" if dialback else "certificate"},
@@ -49,6 +53,8 @@ class World:
                  "starttls": "optional"},
                 {"type": "s2s", "ip": "127.0.0.1", "port": "s2s"},
                 {"type": "http", "ip": "127.0.0.1", "port": "http"},
+                {"type": "component", "ip": "127.0.0.1",
+                 "port": "component"},
             ],
         }, CONFIG), workers=2, hosts=domains,
             authority=self.authority_of(ROOK))
@@ -359,38 +365,173 @@ async def test_vcards(pair):
         assert answer.find("vCard").find("FN").text == name
 
 
-async def test_upload_link(world, pair):
+async def test_vcard4(pair):
+    """XEP-0292, which is a node that contacts may read."""
     juliet, romeo = pair
-    slot = await juliet.ask(
-        "<request xmlns='urn:xmpp:http:upload:0' filename='a.txt' size='5' "
-        "content-type='text/plain'/>", to=f"upload.{ROOK}")
-    slot = slot.find("slot")
+    await befriend(juliet, romeo)
+    for one, other, name in ((juliet, romeo, "J"), (romeo, juliet, "R")):
+        await one.ask(
+            f"<pubsub xmlns='{PUBSUB}'><publish node='urn:xmpp:vcard4'><item "
+            "id='current'><vcard xmlns='urn:ietf:params:xml:ns:vcard-4.0'><fn>"
+            f"<text>{name}</text></fn></vcard></item></publish></pubsub>",
+            "set")
+        answer = await other.ask(
+            f"<pubsub xmlns='{PUBSUB}'><items node='urn:xmpp:vcard4'/>"
+            "</pubsub>", to=one.bare)
+        assert f"<text>{name}</text>" in str(answer)
+
+
+async def test_vcard_avatar(pair):
+    """Who knows only vCards sees an avatar that was published (XEP-0398)."""
+    juliet, romeo = pair
+    data = base64.b64encode(b"\x89PNG\r\n\x1a\n" + os.urandom(40)).decode()
+    ident = hashlib.sha1(base64.b64decode(data)).hexdigest()
+    for node, payload in (
+            ("data", f"<data xmlns='{AVATAR}:data'>{data}</data>"),
+            ("metadata", f"<metadata xmlns='{AVATAR}:metadata'><info bytes='48'"
+             f" id='{ident}' type='image/png'/></metadata>")):
+        await juliet.ask(
+            f"<pubsub xmlns='{PUBSUB}'><publish node='{AVATAR}:{node}'><item "
+            f"id='{ident}'>{payload}</item></publish></pubsub>", "set")
+    # The conversion comes behind what she sends.
+    await juliet.ask("<vCard xmlns='vcard-temp'/>")
+    answer = await romeo.ask("<vCard xmlns='vcard-temp'/>", to=juliet.bare)
+    photo = answer.find("vCard").find("PHOTO")
+    assert photo.find("BINVAL").text == data
+
+
+UPLOAD = "urn:xmpp:http:upload:0"
+
+
+async def slot_of(client, service):
+    answer = await client.ask(
+        f"<request xmlns='{UPLOAD}' filename='a.txt' size='5' "
+        "content-type='text/plain'/>", to=service)
+    return answer.find("slot")
+
+
+def fetch(url, **headers):
+    request = urllib.request.Request(url, headers=headers)
+    with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
+        return answer.read()
+
+
+@pytest.mark.parametrize("who", ["ours", "theirs"])
+async def test_upload_link(world, pair, peer, who):
+    one, other = pair if who == "ours" else pair[::-1]
+    service = f"upload.{ROOK}" if who == "ours" else peer.upload
+    slot = await slot_of(one, service)
     local = f"http://127.0.0.1:{world.server.port['http']}"
+    host = {"Host": ROOK} if who == "ours" else {}
 
     def here(url):
         """The name is only known to our own name server."""
-        return local + "/" + url.split("/", 3)[3]
+        return local + "/" + url.split("/", 3)[3] if who == "ours" else url
 
     def put():
         request = urllib.request.Request(
             here(slot.find("put").get("url")), data=b"hello", method="PUT",
-            headers={"Content-Type": "text/plain", "Host": ROOK})
+            headers={"Content-Type": "text/plain", **host})
         for header in slot.find("put").elems():
             request.add_header(header.get("name"), header.text)
         with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
             return answer.status
     assert await asyncio.to_thread(put) == 201
     link = slot.find("get").get("url")
-    juliet.send(f"<message to='{romeo.jid}' type='chat'><body>{link}</body>"
-                f"<x xmlns='jabber:x:oob'><url>{link}</url></x></message>")
-    got = await romeo.take(has_body(link))
+    one.send(f"<message to='{other.jid}' type='chat'><body>{link}</body>"
+             f"<x xmlns='jabber:x:oob'><url>{link}</url></x></message>")
+    got = await other.take(has_body(link))
+    url = here(got.find("x").find("url").text)
+    assert await asyncio.to_thread(fetch, url, **host) == b"hello"
+    # A service is for its own users.
+    with pytest.raises(Failure):
+        await slot_of(other, service)
 
-    def get():
-        request = urllib.request.Request(
-            here(got.find("x").find("url").text), headers={"Host": ROOK})
-        with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
-            return answer.read()
-    assert await asyncio.to_thread(get) == b"hello"
+
+def is_to_gate(name, sender, kind=None):
+    return lambda e: e.name == name and e.get("from") == sender and \
+        e.get("type") == kind and GATE in e.get("to")
+
+
+async def test_component(world, pair, peer):
+    """XEP-0114: a program behind our server, and users of another one."""
+    _, romeo = pair
+    gate = await Component(GATE, "sesame").login(
+        world.server.port["component"])
+    try:
+        romeo.send(f"<message to='irc@{GATE}/x' type='chat'><body>ahoy</body>"
+                   "</message>")
+        got = await gate.take(is_to_gate("message", romeo.jid, "chat"))
+        assert got.get("to") == f"irc@{GATE}/x" and has_body("ahoy")(got)
+        gate.send(f"<message from='irc@{GATE}/x' to='{romeo.jid}' type='chat'>"
+                  "<body>hoy</body></message>")
+        got = await romeo.take(has_body("hoy"))
+        assert got.get("from") == f"irc@{GATE}/x"
+        # It asks and is asked.
+        await gate.ping(peer.domain)
+        asked = asyncio.ensure_future(romeo.ask(
+            "<query xmlns='http://jabber.org/protocol/disco#info'/>", to=GATE))
+        got = await gate.take(is_to_gate("iq", romeo.jid, "get"))
+        gate.send(f"<iq type='result' from='{GATE}' to='{romeo.jid}' "
+                  f"id='{got.get('id')}'><query xmlns='http://jabber.org/"
+                  "protocol/disco#info'><identity category='gateway' "
+                  "type='irc'/></query></iq>")
+        assert "gateway" in str(await asked)
+        # Presence, by what it decides itself.
+        await romeo.ask("<query xmlns='jabber:iq:roster'/>")
+        romeo.send("<presence/>")
+        romeo.send(f"<presence to='irc@{GATE}' type='subscribe'/>")
+        await gate.take(is_to_gate("presence", romeo.bare, "subscribe"))
+        for kind in (" type='subscribed'", ""):
+            gate.send(f"<presence from='irc@{GATE}' to='{romeo.bare}'{kind}/>")
+        await romeo.take(is_presence("subscribed", f"irc@{GATE}"))
+        await romeo.take(is_presence(None, f"irc@{GATE}"))
+        gate.send(f"<presence from='irc@{GATE}' to='{romeo.bare}' "
+                  "type='unsubscribed'/>")
+        gate.send(f"<message from='irc@{GATE}' to='nobody@{peer.domain}' "
+                  "type='chat' id='n'><body>?</body></message>")
+        await gate.take(is_error("n", "service-unavailable", "item-not-found"))
+    finally:
+        gate.close()
+
+    async def is_down():
+        return GATE not in await world.server.ctl_ok("connected_components")
+    await world.server.wait_until(is_down)
+    romeo.send(f"<message to='irc@{GATE}' type='chat' id='off'><body>?</body>"
+               "</message>")
+    await romeo.take(is_error("off", "remote-server-timeout",
+                              "service-unavailable", "recipient-unavailable"))
+    await quiet(romeo)
+
+
+async def test_room_of_three(world, event_loop):
+    """One of each server, in a room here; and what was said is found again."""
+    n = next(numbers)
+    everyone = [await world.server.client(f"host{n}", host=ROOK)]
+    for peer in world.peers.values():
+        everyone.append(await peer.client(f"guest{n}"))
+    room = f"hall{n}@conference.{ROOK}"
+    for i, client in enumerate(everyone):
+        await join(client, room, f"nick{i}")
+        if i == 0:
+            await client.ask(
+                "<query xmlns='http://jabber.org/protocol/muc#owner'><x "
+                "xmlns='jabber:x:data' type='submit'/></query>", "set", room)
+    for i, one in enumerate(everyone):
+        one.send(f"<message to='{room}' type='groupchat'><body>from {i}"
+                 "</body></message>")
+        for client in everyone:
+            got = await client.take(has_body(f"from {i}"))
+            assert got.get("from") == f"{room}/nick{i}"
+    for client in everyone[1:]:
+        await client.ask("<query xmlns='urn:xmpp:mam:2'/>", "set", room)
+        found = [str(e[1]) for e in client.wire.events if e[0] == "elem"
+                 and e[1].find("result", "urn:xmpp:mam:2") is not None]
+        assert len(found) == len(everyone), found
+        for i in range(len(everyone)):
+            assert f"from {i}" in found[i]
+    for client in everyone:
+        client.close()
 
 
 async def test_blocking(pair):
@@ -427,6 +568,13 @@ async def test_archive(pair):
     await juliet.ask(f"<query xmlns='urn:xmpp:mam:2'>{form}</query>", "set")
     assert len(results()) == 2
     assert "sent" in results()[0] and "got" in results()[1]
+    # It is nobody else's, near or far.
+    for asker, owner in ((romeo, juliet), (juliet, romeo)):
+        with pytest.raises(Failure):
+            await asker.ask("<query xmlns='urn:xmpp:mam:2'/>", "set",
+                            owner.bare)
+    assert not [e for e in romeo.wire.events if e[0] == "elem"
+                and "mam:2" in str(e[1])]
 
 
 async def test_push_to_a_remote_server(pair):
