@@ -1,17 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * So many of something from one address in a time; as one worker sees it.
- * {0} is an empty one. Bounded: when full, all are forgotten.
+ * {0} is an empty one. Bounded, as key_rate.h is.
  */
 #ifndef CORE_ADDR_RATE_H
 #define CORE_ADDR_RATE_H
 
-#include "base/map.h"
-#include "core/option.h"
+#include "core/key_rate.h"
 #include "net/addr.h"
 
 struct addr_rate {
-	struct map addresses;
+	struct key_rate addresses;
 };
 
 /* Counts one; false when there were too many. No peer, no rate: never. */

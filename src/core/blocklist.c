@@ -208,8 +208,19 @@ change_new(struct blocklist *b, enum change_kind kind, size_t max)
 static void
 change_add(struct change *c, const struct elem *item)
 {
-	if (hash_parse(elem_attr(item, AT_ID), c->hashes[c->count]))
+	struct str id = elem_attr(item, AT_ID);
+	struct arena *a;
+	struct jid jid;
+
+	if (hash_parse(id, c->hashes[c->count])) {
 		c->count++;
+		return;
+	}
+	/* Some lists of domains have their names. */
+	a = arena_new(0);
+	if (jid_parse(a, id, &jid) == 0)
+		hash_of(jid.bare, c->hashes[c->count++]);
+	arena_free(&a);
 }
 
 static void

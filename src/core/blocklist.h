@@ -2,10 +2,10 @@
 /*
  * A block list that others keep in real time: a pubsub node whose items are
  * named by the SHA-256, in hexadecimal, of a bare JID or of a domain (as
- * muc_bans_sha256 of xmppbl.org). The worker at whose home the subscriber's
- * address is subscribes, reads what is there, and tells all workers what
- * changes. It does so again every hour, and a minute after it has failed;
- * until then the last that is known stands.
+ * muc_bans_sha256 of xmppbl.org), or by the JID or the domain itself. The
+ * worker at whose home the subscriber's address is subscribes, reads what is
+ * there, and tells all workers what changes. It does so again every hour, and
+ * a minute after it has failed; until then the last that is known stands.
  */
 #ifndef CORE_BLOCKLIST_H
 #define CORE_BLOCKLIST_H

@@ -34,7 +34,13 @@
 	    "batches of what goes to many, one for each worker") \
 	X(PUBSUB_READS, "pubsub_reads_total", \
 	    "reads of last items for whom has come") \
-	X(REGISTRATIONS, "registrations_total", "accounts made")
+	X(REGISTRATIONS, "registrations_total", "accounts made") \
+	X(STRANGERS_LIMITED, "strangers_limited_total", \
+	    "stanzas of strangers that were too many") \
+	X(STRANGERS_REFUSED, "strangers_refused_total", \
+	    "messages refused because strangers sent them") \
+	X(BLOCKLISTED, "blocklisted_total", \
+	    "stanzas refused by real-time block lists")
 
 enum metric {
 #define METRIC_ID(id, name, help) METRIC_##id,

@@ -41,6 +41,7 @@
 #include "core/excuse.h"
 #include "core/history.h"
 #include "core/host.h"
+#include "core/key_rate.h"
 #include "core/metrics.h"
 #include "core/offers.h"
 #include "core/option.h"

@@ -116,6 +116,13 @@ go_home(struct stanza *st, void (*here)(void *msg))
 		loop_post(home, here, st);
 }
 
+bool
+router_is_ours(struct str domain)
+{
+	return host_find(domain) != NULL || service_find(domain) != NULL ||
+	       component_has(domain);
+}
+
 void
 router_send(struct stanza *st)
 {

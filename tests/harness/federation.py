@@ -27,15 +27,16 @@ class Federation:
 
     async def start(self, require="certificate", authorities=None, tls=False,
                     domains=("a.test", "b.test"), s2s=None,
-                    limits=None):
+                    limits=None, strangers=None):
         self.names = await NameServer().start()
         for domain in domains:
             await self.add(domain, require,
-                           (authorities or {}).get(domain), tls, s2s, limits)
+                           (authorities or {}).get(domain), tls, s2s, limits,
+                           strangers)
         return [self.servers[d] for d in domains]
 
     async def add(self, domain, require, authority, tls, s2s=None,
-                  limits=None):
+                  limits=None, strangers=None):
         server = self.make_server({
             "hosts": [domain],
             "admins": [],
@@ -43,6 +44,11 @@ class Federation:
             "s2s": {"ca_file": self.authority.pem, "require": require,
                     "timeout": "20s", "retry": "1s", **(s2s or {})},
             "limits": limits or {},
+            # Its users have no rosters.
+            "host_config": {domain: {"modules": {"strangers": {
+                "sender_messages": "unlimited",
+                "account_messages": "unlimited",
+                **(strangers or {})}}}},
             "listen": [
                 {"type": "c2s", "ip": "127.0.0.1", "port": "c2s",
                  "starttls": "optional"},
