@@ -172,6 +172,7 @@ on_info(struct mod *m, struct elem *query, const struct stanza *iq)
 		"http://jabber.org/protocol/pubsub#auto-subscribe",
 		"http://jabber.org/protocol/pubsub#filtered-notifications",
 		"http://jabber.org/protocol/pubsub#presence-notifications",
+		"http://jabber.org/protocol/pubsub#pubsub-on-a-jid",
 	};
 
 	if (iq == NULL || str_is_none(iq->to.local) ||

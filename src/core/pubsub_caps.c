@@ -528,6 +528,7 @@ pubsub_roster_changed(struct pubsub *ps, struct str bare)
 {
 	struct contact *c;
 
+	subscriptions_check(ps, bare);
 	for (size_t i = 0; (c = map_next(&ps->contacts, &i)) != NULL;) {
 		bool was_allowed = c->is_allowed;
 

@@ -34,7 +34,8 @@ static const char *const send_last_names[] = { "never", "on_sub",
 static const char *const message_names[] = { "headline", "normal", "chat",
 	NULL };
 static const char *const reply_names[] = { "none", "owner", "publisher", NULL };
-static const char *const no[] = { "0", NULL };
+static const char *const full_names[] = { "retract-oldest", "discard-oldest",
+	"reject", NULL };
 static const char *const leaf[] = { "leaf", NULL };
 
 #define AT_(field) offsetof(struct pubsub_config, field)
@@ -54,6 +55,9 @@ static const struct row rows[] = {
 	    "Who may publish", "publishers", "publishers" },
 	{ "pubsub#max_items", ROW_UINT, AT_(max_items), NULL,
 	    "How many items are kept", "1", "max" },
+	{ "pubsub#publish_node_full", ROW_CHOICE, AT_(full), full_names,
+	    "What happens when the node is full", "retract-oldest",
+	    "retract-oldest" },
 	{ "pubsub#persist_items", ROW_BOOL, AT_(persist), NULL,
 	    "Whether items are kept", "1", "1" },
 	{ "pubsub#item_expire", ROW_UINT, AT_(item_expire), NULL,
@@ -81,8 +85,9 @@ static const struct row rows[] = {
 	    "Whose address the items bear", "none", "none" },
 	{ "pubsub#subscribe", ROW_BOOL, AT_(subscribe), NULL,
 	    "Whether to allow subscriptions", "1", "1" },
-	{ "pubsub#presence_based_delivery", ROW_FIXED, 0, no, NULL, NULL,
-	    NULL },
+	{ "pubsub#presence_based_delivery", ROW_BOOL, AT_(by_presence), NULL,
+	    "Whether to notify those who are available only, by headlines", "0",
+	    "0" },
 	{ "pubsub#purge_offline", ROW_BOOL, AT_(purge_offline), NULL,
 	    "Whether items are removed when the publisher goes offline", "0",
 	    NULL },
@@ -188,8 +193,6 @@ set_choice(unsigned *at, struct str value, const char *const *choices)
 static int
 set_value(struct pubsub_config *c, const struct row *row, struct str value)
 {
-	bool is_set;
-
 	switch (row->type) {
 	case ROW_TEXT:
 		return set_text(place(c, row), value, TEXT_MAX);
@@ -202,10 +205,6 @@ set_value(struct pubsub_config *c, const struct row *row, struct str value)
 	case ROW_CHOICE:
 		return set_choice(place(c, row), value, row->choices);
 	case ROW_FIXED:
-		if (row->choices == no)
-			return set_bool(&is_set, value) < 0 || is_set
-				   ? ERR_INVALID
-				   : 0;
 		return str_is(value, row->choices[0]) ? 0 : ERR_INVALID;
 	}
 	return ERR_INVALID;
@@ -474,4 +473,10 @@ const char *
 pubsub_access_name(unsigned access)
 {
 	return access_names[access];
+}
+
+const char *
+pubsub_publish_name(unsigned publish)
+{
+	return publish_names[publish];
 }

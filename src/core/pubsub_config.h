@@ -31,16 +31,19 @@ enum pubsub_publish {
 };
 
 enum pubsub_send_last { SEND_NEVER, SEND_ON_SUB, SEND_ON_SUB_AND_PRESENCE };
+/* What becomes of the oldest item when there is no room for another. */
+enum pubsub_full { FULL_RETRACT, FULL_DISCARD, FULL_REJECT };
 enum pubsub_reply { REPLY_NONE, REPLY_OWNER, REPLY_PUBLISHER };
 
 struct pubsub_config {
 	struct str title, description, type; /* heap */
 	struct str groups;		     /* heap, one a line */
-	unsigned access, publish, send_last, message, reply;
+	unsigned access, publish, send_last, message, reply, full;
 	uint32_t max_items, item_expire, max_payload;
 	bool persist, payloads, notify, subscribe;
 	bool notify_retract, notify_delete, notify_config, notify_sub;
 	bool purge_offline;
+	bool by_presence; /* to those who are available only */
 };
 
 /* Bounds of the service. */
@@ -74,7 +77,8 @@ struct elem *pubsub_config_form(struct elem *parent, const char *type,
     const struct pubsub_config *c, const struct pubsub_bounds *bounds);
 uint32_t pubsub_config_items(
     const struct pubsub_config *c, const struct pubsub_bounds *bounds);
-/* The name of an access model. */
+/* The names of an access model, and of a publish model. */
 const char *pubsub_access_name(unsigned access);
+const char *pubsub_publish_name(unsigned publish);
 
 #endif

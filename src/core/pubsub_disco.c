@@ -31,6 +31,7 @@ const char *const pubsub_features[] = {
 	F("outcast-affiliation"),
 	F("persistent-items"),
 	F("publish"),
+	F("publish-node-full"),
 	F("publish-only-affiliation"),
 	F("publish-options"),
 	F("publisher-affiliation"),
@@ -63,12 +64,22 @@ is_readable(const struct node *node, const struct stanza *iq)
 /* ---- a node ------------------------------------------------------------ */
 
 static void
+add_affiliated(
+    struct elem *field, const struct node *node, enum pubsub_aff wanted)
+{
+	const struct affiliation *aff;
+
+	LIST_EACH(aff, &node->affiliations, struct affiliation, node)
+	if (aff->aff == wanted)
+		form_add_value(field, str_dup(elem_arena(field), aff->jid));
+}
+
+static void
 add_meta(struct elem *query, const struct node *node)
 {
 	struct arena *a = elem_arena(query);
 	struct elem *form = form_add(query, "result", META_DATA), *field;
 	const struct pubsub_config *c = &node->config;
-	const struct affiliation *aff;
 
 	form_add_field(form, NULL, "pubsub#title", NULL, str_dup(a, c->title));
 	form_add_field(
@@ -80,14 +91,18 @@ add_meta(struct elem *query, const struct node *node)
 	    clock_format(a, node->created, false));
 	form_add_field(form, NULL, "pubsub#access_model", NULL,
 	    str_c(pubsub_access_name(c->access)));
+	form_add_field(form, NULL, "pubsub#publish_model", NULL,
+	    str_c(pubsub_publish_name(c->publish)));
+	form_add_field(form, NULL, "pubsub#max_items", NULL,
+	    str_printf(a, "%u", pubsub_config_items(c, &node->ps->bounds)));
 	form_add_field(form, NULL, "pubsub#num_subscribers", NULL,
 	    str_printf(a, "%zu", node->sub_count));
 	field = form_add_field(form, NULL, "pubsub#owner", NULL, STR_NONE);
 	if (node->ps->acct != NULL)
 		form_add_value(field, str_dup(a, node->ps->jid.bare));
-	LIST_EACH(aff, &node->affiliations, struct affiliation, node)
-	if (aff->aff == AFF_OWNER)
-		form_add_value(field, str_dup(a, aff->jid));
+	add_affiliated(field, node, AFF_OWNER);
+	field = form_add_field(form, NULL, "pubsub#publisher", NULL, STR_NONE);
+	add_affiliated(field, node, AFF_PUBLISHER);
 }
 
 void

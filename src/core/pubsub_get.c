@@ -67,7 +67,7 @@ on_range(void *ctx, int err, const struct kv_item *items, size_t count)
 	    arena_zalloc(op->iq->arena, (count + 1) * sizeof(struct elem *));
 	for (r->count = 0; r->count < count; r->count++)
 		r->found[r->count] = item_parse(op->iq->arena, node, STR_NONE,
-		    items[r->count].value, EL_PUBSUB_ITEM);
+		    items[r->count].value, EL_PUBSUB_ITEM, NULL);
 	answer(op);
 }
 
@@ -133,7 +133,7 @@ on_item(void *ctx, int err, struct str value)
 
 	if (err == 0 && node != NULL)
 		r->found[w->index] = item_parse(
-		    op->iq->arena, node, w->id, value, EL_PUBSUB_ITEM);
+		    op->iq->arena, node, w->id, value, EL_PUBSUB_ITEM, NULL);
 	else if (err != ERR_ABSENT && err < 0)
 		r->is_failed = true;
 	if (--r->waiting > 0)
@@ -153,8 +153,10 @@ fetch(struct op *op, struct node *node, const struct item *const *item,
 
 	r->count = r->waiting = count;
 	r->found = arena_zalloc(a, (count + 1) * sizeof(struct elem *));
-	if (count == 0)
+	if (count == 0) {
 		answer(op);
+		return;
+	}
 	for (size_t i = 0; i < count; i++) {
 		struct wanted *w = arena_new_of(a, struct wanted);
 
@@ -165,7 +167,7 @@ fetch(struct op *op, struct node *node, const struct item *const *item,
 	}
 }
 
-/* Ids that there are not are left out; none at all is an error (6.5.9.10). */
+/* Ids that there are not are left out (6.5.9.12). */
 static void
 get_by_id(struct op *op, struct node *node)
 {
@@ -180,10 +182,6 @@ get_by_id(struct op *op, struct node *node)
 		item[r->count] = map_get(&node->by_id, elem_attr(e, AT_ID));
 		if (item[r->count] != NULL)
 			r->count++;
-	}
-	if (r->count == 0) {
-		op_refuse(op, EL_ITEM_NOT_FOUND, EL_NONE);
-		return;
 	}
 	fetch(op, node, item, r->count);
 }
@@ -277,6 +275,25 @@ get_ordered(struct op *op, struct node *node, uint64_t limit)
 	fetch(op, node, all + first, end - first);
 }
 
+/* Of one who has subscribed: is the id that he says one of his? */
+static bool
+is_subid_fine(const struct op *op, const struct node *node)
+{
+	struct str subid = elem_attr(op->action, AT_SUBID);
+	const struct subscription *sub;
+	bool has_any = false;
+
+	LIST_EACH(sub, &node->subscriptions, struct subscription, node)
+	{
+		if (!jid_eq_bare(&sub->jid, &op->iq->from))
+			continue;
+		has_any = true;
+		if (str_eq(sub->subid, subid))
+			return true;
+	}
+	return subid.n == 0 || !has_any;
+}
+
 void
 do_items(struct op *op, struct node *node)
 {
@@ -288,6 +305,8 @@ do_items(struct op *op, struct node *node)
 	op->data = r;
 	if (!node_may_read(node, &op->iq->from, &condition, &specific))
 		op_refuse(op, condition, specific);
+	else if (!is_subid_fine(op, node))
+		op_refuse(op, EL_NOT_ACCEPTABLE, EL_PE_INVALID_SUBID);
 	else if (!str_is_none(max) && (!str_to_u64(max, &limit) || limit == 0))
 		op_refuse(op, EL_BAD_REQUEST, EL_NONE);
 	else if (rsm_read(elem_parent(op->action), &r->rsm) < 0)

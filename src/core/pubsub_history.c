@@ -130,7 +130,8 @@ message_of(struct arena *a, const struct node *node, struct str value)
 	struct elem *message = elem_new(a, EL_MESSAGE), *items, *item = NULL;
 
 	if (value.n > 0)
-		item = item_parse(a, node, STR_NONE, value, EL_EVENT_ITEM);
+		item =
+		    item_parse(a, node, STR_NONE, value, EL_EVENT_ITEM, NULL);
 	elem_set(message, AT_TYPE, STR("headline"));
 	items = elem_add(elem_add(message, EL_EVENT), EL_EVENT_ITEMS);
 	elem_set_copy(items, AT_NODE, node->name);

@@ -39,6 +39,7 @@ struct subscription {
 	struct str subid; /* heap */
 	bool is_pending;
 	bool is_quiet; /* pubsub#deliver is false */
+	bool is_told;  /* by his clients: while a notice is sent */
 };
 
 /* One item: its place in the store. The payload is only there. */
@@ -138,6 +139,8 @@ struct node *node_of(struct pubsub *ps, struct str name, struct str record);
 
 /* The owner of an account's nodes, and a service's admins, need no entry. */
 enum pubsub_aff node_aff(const struct node *node, const struct jid *who);
+/* What the list says of that bare address. */
+enum pubsub_aff node_listed(const struct node *node, struct str bare);
 /* ERR_LIMIT when there are too many. */
 int node_set_aff(struct node *node, struct str bare, enum pubsub_aff aff);
 const char *aff_name(enum pubsub_aff aff);
@@ -167,9 +170,14 @@ void items_clear(struct store_write *w, struct node *node);
 void items_purge(struct node *node);
 /* What has expired goes. */
 void items_expire(struct node *node);
-/* The stored value as an <item/>; NULL if it is broken, or has expired. */
+/*
+ * The stored value as an <item/>, and when it was published (milliseconds);
+ * NULL if it is broken, or has expired.
+ */
 struct elem *item_parse(struct arena *a, const struct node *node, struct str id,
-    struct str value, enum qname name);
+    struct str value, enum qname name, int64_t *published_r);
+/* Did he publish the stored value? */
+bool item_is_of(struct arena *a, struct str value, const struct jid *who);
 
 /* ---- pubsub_publish.c -------------------------------------------------- */
 
@@ -219,6 +227,8 @@ void ask_owner(
     struct node *node, const struct subscription *sub, const struct jid *owner);
 /* The answer to what an owner was asked. */
 void pubsub_authorized(struct pubsub *ps, struct stanza *msg);
+/* Those of that bare address that may not read any more are cancelled. */
+void subscriptions_check(struct pubsub *ps, struct str bare);
 /* A <subscription/> with what is to be told of it. */
 struct elem *subscription_add(struct elem *parent, enum qname name,
     const struct node *node, const struct subscription *sub);
@@ -229,8 +239,11 @@ struct elem *subscription_add(struct elem *parent, enum qname name,
 struct stanza *notice_new(const struct node *node, struct elem **event_r);
 /* To all who are to hear of the node. Takes it over. */
 void notice_send(struct node *node, struct stanza *notice);
+/* And those whose subscription is pending: there will be no other. */
+void notice_send_last(struct node *node, struct stanza *notice);
 void notice_send_to(
     struct node *node, struct stanza *notice, const struct jid *to);
+/* `id` may be none, if the node has no items. */
 void notify_item(struct node *node, struct str id, const struct elem *payload,
     struct str publisher);
 void notify_retract(struct node *node, struct str id);

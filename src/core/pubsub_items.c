@@ -296,16 +296,21 @@ items_expire(struct node *node)
 
 struct elem *
 item_parse(struct arena *a, const struct node *node, struct str id,
-    struct str value, enum qname name)
+    struct str value, enum qname name, int64_t *published_r)
 {
 	struct elem *stored =
 	    xml_parse(a, str_dup(a, value), NULL, NS_NONE, NULL);
 	struct str stamp = elem_attr(stored, AT_STAMP);
 	struct elem *item, *payload;
+	uint64_t us;
 
-	if (stored == NULL ||
-	    (stamp.n == STAMP_LEN && is_expired(node, stamp_of(stamp.p))))
+	if (stored == NULL)
 		return NULL;
+	us = stamp.n == STAMP_LEN ? stamp_of(stamp.p) : 0;
+	if (us > 0 && is_expired(node, us))
+		return NULL;
+	if (published_r != NULL)
+		*published_r = (int64_t)(us / 1000);
 	item = elem_new(a, name);
 	elem_set(item, AT_ID,
 	    str_is_none(id) ? elem_attr(stored, AT_ID) : str_dup(a, id));
@@ -317,4 +322,14 @@ item_parse(struct arena *a, const struct node *node, struct str id,
 	if (payload != NULL)
 		elem_append(item, payload);
 	return item;
+}
+
+bool
+item_is_of(struct arena *a, struct str value, const struct jid *who)
+{
+	struct elem *stored =
+	    xml_parse(a, str_dup(a, value), NULL, NS_NONE, NULL);
+	struct jid publisher = jid_of(elem_attr(stored, AT_PUBLISHER));
+
+	return stored != NULL && jid_eq_bare(&publisher, who);
 }

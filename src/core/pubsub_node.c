@@ -222,16 +222,22 @@ aff_find(const struct node *node, struct str bare)
 }
 
 enum pubsub_aff
+node_listed(const struct node *node, struct str bare)
+{
+	const struct affiliation *aff = aff_find(node, bare);
+
+	return aff != NULL ? aff->aff : AFF_NONE;
+}
+
+enum pubsub_aff
 node_aff(const struct node *node, const struct jid *who)
 {
-	struct affiliation *aff;
 	struct jid bare = jid_to_bare(who);
 
 	if (node->ps->acct != NULL ? str_eq(who->bare, node->ps->jid.bare)
 				   : host_is_admin(&bare))
 		return AFF_OWNER;
-	aff = aff_find(node, who->bare);
-	return aff != NULL ? aff->aff : AFF_NONE;
+	return node_listed(node, who->bare);
 }
 
 int

@@ -4,6 +4,7 @@
 #include "core/metrics.h"
 #include "core/pubsub_impl.h"
 
+#include "base/clock.h"
 #include "base/random.h"
 
 /* In the order of the configuration's choices. */
@@ -15,7 +16,10 @@ notice_new(const struct node *node, struct elem **event_r)
 {
 	struct stanza *st = stanza_new(EL_MESSAGE);
 
-	stanza_set_type(st, message_types[node->config.message]);
+	/* Nobody keeps headlines for those who are not there. */
+	stanza_set_type(st, node->config.by_presence
+				? MESSAGE_HEADLINE
+				: message_types[node->config.message]);
 	stanza_set_from(st, &node->ps->jid);
 	elem_set(st->root, AT_ID, random_token(st->arena, 12));
 	*event_r = elem_add(st->root, EL_EVENT);
@@ -40,6 +44,7 @@ is_open_to(const struct pubsub *ps, const struct jid *who)
 	       hook_presence_allow(ps->acct, who);
 }
 
+/* Those whose clients have not been told already. */
 static void
 add_subscribers(struct fanout *f, const struct node *node)
 {
@@ -47,20 +52,22 @@ add_subscribers(struct fanout *f, const struct node *node)
 
 	LIST_EACH(sub, &node->subscriptions, struct subscription, node)
 	{
-		if (!sub->is_pending && !sub->is_quiet &&
+		if (!sub->is_pending && !sub->is_quiet && !sub->is_told &&
 		    is_readable(node, &sub->jid) &&
 		    is_open_to(node->ps, &sub->jid))
 			fanout_add(f, &sub->jid);
 	}
 }
 
-static bool
-has_subscribed(const struct node *node, const struct jid *who)
+/* That there is no such node any more they hear as well (8.4.2). */
+static void
+add_pending(struct fanout *f, const struct node *node)
 {
-	struct jid bare = jid_to_bare(who);
+	const struct subscription *sub;
 
-	return node_subscription(node, who) != NULL ||
-	       node_subscription(node, &bare) != NULL;
+	LIST_EACH(sub, &node->subscriptions, struct subscription, node)
+	if (sub->is_pending && is_open_to(node->ps, &sub->jid))
+		fanout_add(f, &sub->jid);
 }
 
 /* Sees the account's presence: a contact, or a session of its own. */
@@ -82,21 +89,57 @@ is_interested(const struct node *node, const struct contact *c)
 	       is_readable(node, &c->jid) && is_open_to(node->ps, &c->jid);
 }
 
+/*
+ * The clients that are interested; of one who has subscribed by his bare
+ * address, these instead of that (XEP-0163, 4.3.2).
+ */
+static void
+add_contacts(struct fanout *f, struct node *node)
+{
+	const struct contact *c;
+	struct subscription *sub;
+	struct jid bare;
+
+	LIST_EACH(sub, &node->subscriptions, struct subscription, node)
+	sub->is_told = false;
+	for (size_t i = 0; (c = map_next(&node->ps->contacts, &i)) != NULL;) {
+		bare = jid_to_bare(&c->jid);
+		if (!is_interested(node, c) ||
+		    node_subscription(node, &c->jid) != NULL)
+			continue;
+		sub = node_subscription(node, &bare);
+		if (sub != NULL && sub->is_quiet)
+			continue;
+		if (sub != NULL)
+			sub->is_told = true;
+		fanout_add(f, &c->jid);
+	}
+}
+
+static void
+send_to_all(struct node *node, struct stanza *notice, bool is_last)
+{
+	struct fanout *f = fanout_new(notice);
+
+	if (node->config.notify) {
+		add_contacts(f, node);
+		add_subscribers(f, node);
+		if (is_last)
+			add_pending(f, node);
+	}
+	fanout_send(&f);
+}
+
 void
 notice_send(struct node *node, struct stanza *notice)
 {
-	struct fanout *f = fanout_new(notice);
-	const struct contact *c;
+	send_to_all(node, notice, false);
+}
 
-	if (node->config.notify) {
-		add_subscribers(f, node);
-		for (size_t i = 0;
-		     (c = map_next(&node->ps->contacts, &i)) != NULL;)
-			if (is_interested(node, c) &&
-			    !has_subscribed(node, &c->jid))
-				fanout_add(f, &c->jid);
-	}
-	fanout_send(&f);
+void
+notice_send_last(struct node *node, struct stanza *notice)
+{
+	send_to_all(node, notice, true);
 }
 
 void
@@ -121,10 +164,15 @@ void
 notify_item(struct node *node, struct str id, const struct elem *payload,
     struct str publisher)
 {
-	struct elem *event, *e;
+	struct elem *event, *items, *e;
 	struct stanza *notice = notice_new(node, &event);
 
-	e = elem_add(items_add(event, node), EL_EVENT_ITEM);
+	items = items_add(event, node);
+	if (id.n == 0) {
+		notice_send(node, notice);
+		return;
+	}
+	e = elem_add(items, EL_EVENT_ITEM);
 	elem_set_copy(e, AT_ID, id);
 	if (node->config.reply == REPLY_PUBLISHER)
 		elem_set_copy(e, AT_PUBLISHER, publisher);
@@ -230,10 +278,12 @@ last_free(struct last *last)
 static void
 send_last(struct node *node, struct str value, const struct jid *to)
 {
-	struct elem *event, *item;
+	struct elem *event, *item, *delay;
 	struct stanza *notice = notice_new(node, &event);
+	struct arena *a = notice->arena;
+	int64_t published;
 
-	item = item_parse(notice->arena, node, STR_NONE, value, EL_EVENT_ITEM);
+	item = item_parse(a, node, STR_NONE, value, EL_EVENT_ITEM, &published);
 	if (item == NULL) {
 		stanza_free(&notice);
 		return;
@@ -241,6 +291,8 @@ send_last(struct node *node, struct str value, const struct jid *to)
 	if (!node->config.payloads)
 		elem_set_text(item, STR_NONE);
 	elem_append(items_add(event, node), item);
+	delay = elem_add(notice->root, EL_DELAY);
+	elem_set(delay, AT_STAMP, clock_format(a, published, true));
 	notice_send_to(node, notice, to);
 }
 

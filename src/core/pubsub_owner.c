@@ -107,9 +107,14 @@ do_get_configure(struct op *op, struct node *node)
 void
 do_default(struct op *op, struct node *node)
 {
+	struct str type = elem_attr(op->action, AT_TYPE);
 	struct pubsub_config config;
 	struct elem *e;
 
+	if (type.n > 0 && !str_is(type, "leaf")) {
+		op_unsupported(op, "collections");
+		return;
+	}
 	pubsub_config_init(&config, &op->ps->bounds, STR_NONE);
 	e = elem_add(op_result(op, EL_OWNER_PUBSUB), EL_OWNER_DEFAULT);
 	pubsub_config_form(e, "form", &config, &op->ps->bounds);
@@ -208,7 +213,7 @@ tell_deleted(struct op *op, struct node *node)
 		    e, names_ns_uri(NS_PUBSUB_EVENT), STR("redirect"));
 		elem_set_copy(e, AT_URI, uri);
 	}
-	notice_send(node, notice);
+	notice_send_last(node, notice);
 }
 
 /* A node of the same name may have been made meanwhile. */
@@ -266,28 +271,39 @@ owners(const struct node *node)
 	return count;
 }
 
-/* All are checked before the first is changed. */
+/* Makes the address bare; says what is asked, if anything is. */
+static bool
+read_affiliation(struct elem *e)
+{
+	struct str name = elem_attr(e, AT_AFFILIATION);
+	enum pubsub_aff aff;
+	struct jid jid;
+
+	if (jid_parse(elem_arena(e), elem_attr(e, AT_JID), &jid) < 0 ||
+	    (!str_is_none(name) && !aff_of(name, &aff)))
+		return false;
+	elem_set(e, AT_JID, jid.bare);
+	return true;
+}
+
+/* All are checked before the first is changed; nobody is there twice. */
 static bool
 check_affiliations(struct op *op)
 {
 	struct elem *e = elem_child(op->action, EL_OWNER_AFFILIATION);
-	enum pubsub_aff aff;
-	struct jid jid;
+	struct map seen = { 0 };
+	bool is_fine = e != NULL;
 
-	for (; e != NULL; e = elem_next(e, EL_OWNER_AFFILIATION)) {
-		if (jid_parse(op->iq->arena, elem_attr(e, AT_JID), &jid) < 0 ||
-		    !aff_of(elem_attr(e, AT_AFFILIATION), &aff)) {
-			op_refuse(op, EL_BAD_REQUEST, EL_NONE);
-			return false;
-		}
-		if (op->ps->acct != NULL &&
-		    str_eq(jid.bare, op->ps->jid.bare) && aff != AFF_OWNER) {
-			op_refuse(op, EL_NOT_ACCEPTABLE, EL_NONE);
-			return false;
-		}
-		elem_set(e, AT_JID, jid.bare);
+	for (; is_fine && e != NULL; e = elem_next(e, EL_OWNER_AFFILIATION)) {
+		is_fine = read_affiliation(e) &&
+			  map_get(&seen, elem_attr(e, AT_JID)) == NULL;
+		if (is_fine)
+			map_set(&seen, elem_attr(e, AT_JID), e);
 	}
-	return true;
+	map_fini(&seen);
+	if (!is_fine)
+		op_refuse(op, EL_BAD_REQUEST, EL_NONE);
+	return is_fine;
 }
 
 static void
@@ -296,47 +312,97 @@ on_managed(struct op *op, struct node *node)
 	op_reply(op);
 }
 
+/* The error has what could not be changed, however long the request was. */
 static void
 on_failed(struct op *op, struct node *node)
 {
-	op_refuse(op, op->condition, op->specific);
+	enum qname condition = op->condition, specific = op->specific;
+	struct elem *payload = stanza_payload(op->iq);
+	struct stanza *iq = op_end(op);
+
+	elem_remove(payload);
+	if (!stanza_make_error(iq, condition, NULL, specific)) {
+		stanza_free(&iq);
+		return;
+	}
+	elem_prepend(iq->root, payload);
+	router_send(iq);
 }
 
+/* The first failure gives the error its condition. */
 static bool
 fail(struct op *op, enum qname condition, enum qname specific)
 {
-	op->condition = condition;
-	op->specific = specific;
+	if (op->condition == EL_NONE) {
+		op->condition = condition;
+		op->specific = specific;
+	}
 	return false;
 }
 
-/* What was changed before the first that was refused stays changed. */
+/*
+ * One after the other; in the request stays what was refused, as it is then
+ * (8.8.2.4, 8.9.2.4). What was changed stays changed.
+ */
 static void
-store_managed(struct op *op, struct node *node, bool is_fine)
+set_each(struct op *op, struct node *node, enum qname name,
+    bool (*set)(struct op *op, struct node *node, struct elem *e))
+{
+	struct elem *e = elem_child(op->action, name), *next;
+
+	for (; e != NULL; e = next) {
+		next = elem_next(e, name);
+		if (set(op, node, e))
+			elem_remove(e);
+	}
+}
+
+static void
+store_managed(struct op *op, struct node *node)
 {
 	struct store_write *w = store_write_new(node->ps->jid.bare);
 
 	node_put(w, node);
-	op_commit(op, &w, is_fine ? on_managed : on_failed);
+	op_commit(op, &w, op->condition == EL_NONE ? on_managed : on_failed);
 }
 
-/* Puts back what an affiliation was, if the last owner would go. */
+/* The state chart: owners resign, and publishers do not become members. */
 static bool
-set_one(struct op *op, struct node *node, const struct elem *e)
+is_step(enum pubsub_aff from, enum pubsub_aff to)
 {
-	struct str bare = elem_attr(e, AT_JID);
-	struct jid jid = jid_of(bare);
-	enum pubsub_aff aff = AFF_NONE, old = node_aff(node, &jid);
+	if (from == AFF_OWNER)
+		return to == AFF_OWNER || to == AFF_NONE;
+	return from != AFF_PUBLISHER || to != AFF_MEMBER;
+}
 
-	aff_of(elem_attr(e, AT_AFFILIATION), &aff);
-	if (op->ps->acct != NULL && str_eq(bare, op->ps->jid.bare))
+static bool
+fail_affiliation(
+    struct op *op, struct elem *e, enum pubsub_aff is, enum qname condition)
+{
+	elem_set(e, AT_AFFILIATION, str_c(aff_name(is)));
+	return fail(op, condition, EL_NONE);
+}
+
+/* An account owns its nodes, a service's have one owner at least. */
+static bool
+set_affiliation(struct op *op, struct node *node, struct elem *e)
+{
+	struct str name = elem_attr(e, AT_AFFILIATION);
+	struct str bare = elem_attr(e, AT_JID);
+	bool is_account = op->ps->acct != NULL;
+	bool is_self = is_account && str_eq(bare, op->ps->jid.bare);
+	enum pubsub_aff old = is_self ? AFF_OWNER : node_listed(node, bare);
+	enum pubsub_aff aff = old;
+
+	if (!str_is_none(name))
+		aff_of(name, &aff);
+	if (aff == old)
 		return true;
+	if (is_self || !is_step(old, aff) ||
+	    (!is_account && old == AFF_OWNER && owners(node) == 1))
+		return fail_affiliation(op, e, old, EL_NOT_ACCEPTABLE);
 	if (node_set_aff(node, bare, aff) < 0)
-		return fail(op, EL_RESOURCE_CONSTRAINT, EL_NONE);
-	if (op->ps->acct == NULL && owners(node) == 0) {
-		node_set_aff(node, bare, old);
-		return fail(op, EL_NOT_ACCEPTABLE, EL_NONE);
-	}
+		return fail_affiliation(op, e, old, EL_RESOURCE_CONSTRAINT);
 	return true;
 }
 
@@ -363,22 +429,12 @@ settle_pending(struct op *op, struct node *node)
 void
 do_set_owner_affiliations(struct op *op, struct node *node)
 {
-	struct elem *e = elem_child(op->action, EL_OWNER_AFFILIATION);
-	bool is_fine = true;
-
-	if (e == NULL) {
-		op_refuse(op, EL_BAD_REQUEST, EL_NONE);
-		return;
-	}
 	if (!check_affiliations(op))
 		return;
-	while (is_fine && e != NULL) {
-		is_fine = set_one(op, node, e);
-		e = elem_next(e, EL_OWNER_AFFILIATION);
-	}
+	set_each(op, node, EL_OWNER_AFFILIATION, set_affiliation);
 	settle_pending(op, node);
 	drop_subscribers(op, node);
-	store_managed(op, node, is_fine);
+	store_managed(op, node);
 }
 
 /* ---- subscriptions ----------------------------------------------------- */
@@ -393,10 +449,11 @@ do_get_owner_subscriptions(struct op *op, struct node *node)
 	elem_set(list, AT_NODE, op->node_name);
 	LIST_EACH(sub, &node->subscriptions, struct subscription, node)
 	{
+		if (sub->is_pending)
+			continue;
 		e = elem_add(list, EL_OWNER_SUBSCRIPTION);
 		elem_set_copy(e, AT_JID, sub->jid.full);
-		elem_set(e, AT_SUBSCRIPTION,
-		    sub->is_pending ? STR("pending") : STR("subscribed"));
+		elem_set(e, AT_SUBSCRIPTION, STR("subscribed"));
 		elem_set_copy(e, AT_SUBID, sub->subid);
 	}
 	op_send(op);
@@ -412,7 +469,8 @@ check_subscriptions(struct op *op)
 		struct str state = elem_attr(e, AT_SUBSCRIPTION);
 
 		if (jid_parse(op->iq->arena, elem_attr(e, AT_JID), &jid) < 0 ||
-		    (!str_is(state, "none") && !str_is(state, "subscribed") &&
+		    (!str_is_none(state) && !str_is(state, "none") &&
+			!str_is(state, "subscribed") &&
 			!str_is(state, "pending"))) {
 			op_refuse(op, EL_BAD_REQUEST, EL_NONE);
 			return false;
@@ -423,12 +481,14 @@ check_subscriptions(struct op *op)
 }
 
 static bool
-set_subscription(struct op *op, struct node *node, const struct elem *e)
+set_subscription(struct op *op, struct node *node, struct elem *e)
 {
 	struct str state = elem_attr(e, AT_SUBSCRIPTION);
 	struct jid jid = jid_of(elem_attr(e, AT_JID));
 	struct subscription *sub = node_subscription(node, &jid);
 
+	if (str_is_none(state))
+		return true;
 	if (str_is(state, "none")) {
 		if (sub == NULL)
 			return true;
@@ -438,9 +498,11 @@ set_subscription(struct op *op, struct node *node, const struct elem *e)
 		return true;
 	}
 	sub = node_subscribe(node, &jid, str_is(state, "pending"));
-	if (sub == NULL)
+	if (sub == NULL) {
+		elem_set(e, AT_SUBSCRIPTION, STR("none"));
 		return fail(
 		    op, EL_RESOURCE_CONSTRAINT, EL_PE_TOO_MANY_SUBSCRIPTIONS);
+	}
 	notify_subscription(&op->notices, node, &sub->jid, sub->subid,
 	    sub->is_pending ? "pending" : "subscribed");
 	return true;
@@ -449,18 +511,12 @@ set_subscription(struct op *op, struct node *node, const struct elem *e)
 void
 do_set_owner_subscriptions(struct op *op, struct node *node)
 {
-	struct elem *e = elem_child(op->action, EL_OWNER_SUBSCRIPTION);
-	bool is_fine = true;
-
-	if (e == NULL) {
+	if (elem_child(op->action, EL_OWNER_SUBSCRIPTION) == NULL) {
 		op_refuse(op, EL_BAD_REQUEST, EL_NONE);
 		return;
 	}
 	if (!check_subscriptions(op))
 		return;
-	while (is_fine && e != NULL) {
-		is_fine = set_subscription(op, node, e);
-		e = elem_next(e, EL_OWNER_SUBSCRIPTION);
-	}
-	store_managed(op, node, is_fine);
+	set_each(op, node, EL_OWNER_SUBSCRIPTION, set_subscription);
+	store_managed(op, node);
 }

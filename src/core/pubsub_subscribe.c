@@ -83,9 +83,9 @@ read_options(struct op *op, const struct elem *form, bool *is_quiet_r)
 }
 
 static void
-add_options(struct elem *parent, bool is_quiet)
+add_options(struct elem *parent, const char *type, bool is_quiet)
 {
-	struct elem *form = form_add(parent, "form", OPTIONS_FORM);
+	struct elem *form = form_add(parent, type, OPTIONS_FORM);
 
 	form_add_field(form, "boolean", "pubsub#deliver",
 	    "Whether notifications are wanted", is_quiet ? STR("0") : STR("1"));
@@ -103,7 +103,7 @@ do_get_options(struct op *op, struct node *node)
 	elem_set(e, AT_NODE, op->node_name);
 	elem_set_copy(e, AT_JID, sub->jid.full);
 	elem_set_copy(e, AT_SUBID, sub->subid);
-	add_options(e, sub->is_quiet);
+	add_options(e, "form", sub->is_quiet);
 	op_send(op);
 }
 
@@ -146,7 +146,7 @@ do_subscribe_default(struct op *op, struct node *node)
 	e = elem_add(op_result(op, EL_PUBSUB), EL_PUBSUB_DEFAULT);
 	if (op->node_name.n > 0)
 		elem_set(e, AT_NODE, op->node_name);
-	add_options(e, false);
+	add_options(e, "form", false);
 	op_send(op);
 }
 
@@ -177,61 +177,86 @@ ask_owner(
 }
 
 static void
-ask_owners(struct node *node, const struct subscription *sub)
+each_owner(struct node *node, const struct subscription *sub,
+    struct list *notices,
+    void (*fn)(struct node *node, const struct subscription *sub,
+	const struct jid *owner, struct list *notices))
 {
 	const struct affiliation *aff;
 	struct jid jid;
 
 	if (node->ps->acct != NULL)
-		ask_owner(node, sub, &node->ps->jid);
+		fn(node, sub, &node->ps->jid, notices);
 	LIST_EACH(aff, &node->affiliations, struct affiliation, node)
 	{
 		if (aff->aff != AFF_OWNER)
 			continue;
 		jid = jid_of(aff->jid);
-		ask_owner(node, sub, &jid);
+		fn(node, sub, &jid, notices);
 	}
 }
 
-/* Owners hear of it, if the node is configured so. */
 static void
-tell_owners(struct node *node, const struct subscription *sub)
+ask_each(struct node *node, const struct subscription *sub,
+    const struct jid *owner, struct list *notices)
 {
-	const struct affiliation *aff;
-	struct stanza *notice;
-	struct elem *event;
-	struct jid jid;
-
-	LIST_EACH(aff, &node->affiliations, struct affiliation, node)
-	{
-		if (aff->aff != AFF_OWNER)
-			continue;
-		jid = jid_of(aff->jid);
-		notice = notice_new(node, &event);
-		subscription_add(event, EL_EVENT_SUBSCRIPTION, node, sub);
-		notice_send_to(node, notice, &jid);
-	}
+	ask_owner(node, sub, owner);
 }
+
+static void
+tell_new(struct node *node, const struct subscription *sub,
+    const struct jid *owner, struct list *notices)
+{
+	struct elem *event;
+	struct stanza *notice = notice_new(node, &event);
+
+	subscription_add(event, EL_EVENT_SUBSCRIPTION, node, sub);
+	notice_send_to(node, notice, owner);
+}
+
+/* When that is in the store. */
+static void
+tell_gone(struct node *node, const struct subscription *sub,
+    const struct jid *owner, struct list *notices)
+{
+	struct elem *event, *e;
+	struct stanza *notice = notice_new(node, &event);
+
+	e = subscription_add(event, EL_EVENT_SUBSCRIPTION, node, sub);
+	elem_set(e, AT_SUBSCRIPTION, STR("none"));
+	stanza_set_to(notice, owner);
+	list_add(notices, &notice->node);
+}
+
+/* What on_subscribed() needs of the request; in its arena. */
+struct subscribing {
+	struct jid jid;
+	bool has_options;
+};
 
 static void
 on_subscribed(struct op *op, struct node *node)
 {
-	struct jid *jid = op->data;
+	struct subscribing *s = op->data;
 	struct subscription *sub =
-	    node != NULL ? node_subscription(node, jid) : NULL;
+	    node != NULL ? node_subscription(node, &s->jid) : NULL;
+	struct elem *result;
 
 	if (sub == NULL) {
 		op_refuse(op, EL_ITEM_NOT_FOUND, EL_NONE);
 		return;
 	}
-	subscription_add(
-	    op_result(op, EL_PUBSUB), EL_PUBSUB_SUBSCRIPTION, node, sub);
+	result = op_result(op, EL_PUBSUB);
+	subscription_add(result, EL_PUBSUB_SUBSCRIPTION, node, sub);
+	if (s->has_options)
+		add_options(elem_add(result, EL_PUBSUB_OPTIONS), "result",
+		    sub->is_quiet);
 	if (sub->is_pending)
-		ask_owners(node, sub);
+		each_owner(node, sub, NULL, ask_each);
 	else if (node->config.notify_sub)
-		tell_owners(node, sub);
+		each_owner(node, sub, NULL, tell_new);
 	if (!sub->is_pending && node->config.send_last != SEND_NEVER)
-		notify_last(node, jid);
+		notify_last(node, &s->jid);
 	op_send(op);
 }
 
@@ -257,6 +282,16 @@ may_subscribe(struct op *op, const struct node *node, bool *is_pending_r)
 	return false;
 }
 
+/* Options come behind, and say no node and no address (6.3.7). */
+static bool
+are_options_placed(const struct op *op, const struct elem *wrap)
+{
+	return wrap == NULL ||
+	       (wrap == elem_next(op->action, EL_PUBSUB_OPTIONS) &&
+		   str_is_none(elem_attr(wrap, AT_NODE)) &&
+		   str_is_none(elem_attr(wrap, AT_JID)));
+}
+
 void
 do_subscribe(struct op *op, struct node *node)
 {
@@ -264,10 +299,15 @@ do_subscribe(struct op *op, struct node *node)
 	    elem_child(elem_parent(op->action), EL_PUBSUB_OPTIONS);
 	bool is_pending, is_quiet = false;
 	struct subscription *sub;
-	struct jid *jid = arena_new_of(op->iq->arena, struct jid);
+	struct subscribing *s = arena_new_of(op->iq->arena, struct subscribing);
+	struct jid *jid = &s->jid;
 
 	if (!read_jid(op, jid))
 		return;
+	if (!are_options_placed(op, wrap)) {
+		op_refuse(op, EL_BAD_REQUEST, EL_NONE);
+		return;
+	}
 	if (!jid_eq_bare(jid, &op->iq->from)) {
 		op_refuse(op, EL_BAD_REQUEST, EL_PE_INVALID_JID);
 		return;
@@ -287,8 +327,10 @@ do_subscribe(struct op *op, struct node *node)
 		    op, EL_POLICY_VIOLATION, EL_PE_TOO_MANY_SUBSCRIPTIONS);
 		return;
 	}
-	sub->is_quiet = is_quiet;
-	op->data = jid;
+	if (wrap != NULL)
+		sub->is_quiet = is_quiet;
+	s->has_options = wrap != NULL;
+	op->data = s;
 	store(op, node, on_subscribed);
 }
 
@@ -299,6 +341,8 @@ do_unsubscribe(struct op *op, struct node *node)
 
 	if (sub == NULL)
 		return;
+	if (node->config.notify_sub && !sub->is_pending)
+		each_owner(node, sub, &op->notices, tell_gone);
 	node_unsubscribe(node, sub);
 	store(op, node, on_stored);
 }
@@ -372,6 +416,72 @@ do_get_affiliations(struct op *op, struct node *node)
 	op_send(op);
 }
 
+/* ---- lost access ------------------------------------------------------- */
+
+struct loss {
+	struct pubsub *ps;
+	struct list notices;
+};
+
+static void
+on_cancelled(void *ctx, int err)
+{
+	struct loss *loss = ctx;
+
+	if (err == 0)
+		notices_send(&loss->notices);
+	else
+		notices_drop(&loss->notices);
+	pubsub_unref(&loss->ps);
+	xfree(loss);
+}
+
+/* What of the node is his and may not be any more; was there any? */
+static bool
+cancel(struct node *node, struct str bare, struct list *notices)
+{
+	struct subscription *sub;
+	enum qname condition, specific;
+	bool has_any = false;
+
+	LIST_EACH(sub, &node->subscriptions, struct subscription, node)
+	{
+		if (sub->is_pending || !str_eq(sub->jid.bare, bare) ||
+		    node_may_read(node, &sub->jid, &condition, &specific))
+			continue;
+		notify_subscription(
+		    notices, node, &sub->jid, sub->subid, "none");
+		node_unsubscribe(node, sub);
+		has_any = true;
+	}
+	return has_any;
+}
+
+void
+subscriptions_check(struct pubsub *ps, struct str bare)
+{
+	struct loss *loss = NULL;
+	struct store_write *w = NULL;
+	struct list notices;
+	struct node *node;
+
+	list_init(&notices);
+	for (size_t i = 0; (node = map_next(&ps->nodes, &i)) != NULL;) {
+		if (!cancel(node, bare, &notices))
+			continue;
+		if (w == NULL)
+			w = store_write_new(ps->jid.bare);
+		node_put(w, node);
+	}
+	if (w == NULL)
+		return;
+	loss = xzalloc(sizeof(*loss));
+	loss->ps = pubsub_ref(ps);
+	list_init(&loss->notices);
+	list_splice(&loss->notices, &notices);
+	store_commit(&w, on_cancelled, loss);
+}
+
 /* ---- the owner's word -------------------------------------------------- */
 
 struct decision {
@@ -429,8 +539,10 @@ decide(struct node *node, struct stanza *msg, struct subscription *sub,
 bool
 pubsub_is_answer(const struct stanza *msg)
 {
-	return elem_attr_is(
-	    form_of(msg->root, PUBSUB_AUTHORIZATION), AT_TYPE, "submit");
+	const struct elem *form = form_of(msg->root, PUBSUB_AUTHORIZATION);
+
+	return elem_attr_is(form, AT_TYPE, "submit") ||
+	       elem_attr_is(form, AT_TYPE, "cancel");
 }
 
 void
@@ -441,7 +553,8 @@ pubsub_authorized(struct pubsub *ps, struct stanza *msg)
 	struct subscription *sub;
 	struct jid jid;
 
-	if (!pubsub_is_answer(msg)) {
+	/* One who does not want to decide leaves it as it is. */
+	if (!pubsub_is_answer(msg) || elem_attr_is(form, AT_TYPE, "cancel")) {
 		stanza_free(&msg);
 		return;
 	}

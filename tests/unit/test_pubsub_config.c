@@ -48,8 +48,10 @@ static const struct {
 	{ "pubsub#send_last_published_item", "never", 0, "never" },
 	{ "pubsub#title", "Sonnets", 0, "Sonnets" },
 	{ "pubsub#node_type", "collection", ERR_INVALID, NULL },
-	{ "pubsub#presence_based_delivery", "1", ERR_INVALID, NULL },
-	{ "pubsub#presence_based_delivery", "0", 0, NULL },
+	{ "pubsub#presence_based_delivery", "1", 0, "1" },
+	{ "pubsub#presence_based_delivery", "no", ERR_INVALID, NULL },
+	{ "pubsub#publish_node_full", "reject", 0, "reject" },
+	{ "pubsub#publish_node_full", "explode", ERR_INVALID, NULL },
 	{ "pubsub#unknown", "1", 0, NULL },
 };
 
