@@ -1,12 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * XEP-0077: In-Band Registration. Sign-up before login where the host allows
- * it, with a limit by address, or by an invitation (XEP-0445); and for the
- * account itself: its user name, a new password, its removal.
+ * it, with a limit by address and challenges (XEP-0158), or by an invitation
+ * (XEP-0445); and for the account itself: its user name, a new password, its
+ * removal.
  */
-#include "core/module.h"
+#include "modules/register/captcha.h"
+#include "xep/0004-forms.h"
+
+#define FORM "jabber:iq:register"
 
 struct register_options {
+	struct captcha_options captcha;
 	bool is_open;
 	struct rate ip_rate;
 	uint64_t password_min;
@@ -14,7 +19,8 @@ struct register_options {
 };
 
 struct registrar {
-	struct addr_rate addresses; /* sign-ups of late */
+	struct addr_rate addresses;  /* sign-ups of late */
+	struct addr_rate challenges; /* given out, of late */
 };
 
 /* ---- sign-up, before login --------------------------------------------- */
@@ -53,6 +59,18 @@ stream_answer(struct stream *stream, struct stanza *iq, enum qname condition)
 	return STANZA_DONE;
 }
 
+static enum verdict
+stream_refuse(struct stream *stream, struct stanza *iq, enum qname condition,
+    const char *text)
+{
+	if (stanza_make_error(iq, condition, text, EL_NONE))
+		elem_set(
+		    elem_child(iq->root, EL_ERROR), AT_TYPE, STR("cancel"));
+	stream_send_elem(stream, iq->root);
+	stanza_free(&iq);
+	return STANZA_DONE;
+}
+
 static void
 signup_end(struct signup *s, enum qname condition)
 {
@@ -67,14 +85,12 @@ static void
 on_made(void *ctx, int err)
 {
 	struct signup *s = ctx;
-	struct str name =
-	    elem_child_text(stanza_payload(s->iq), EL_REGISTER_USERNAME);
 
 	switch (err) {
 	case 0:
 		metric_add(METRIC_REGISTRATIONS, 1);
 		log_info(stream_log(s->stream), "account " STR_FMT " made",
-		    STR_ARG(name));
+		    STR_ARG(s->jid.local));
 		signup_end(s, EL_NONE);
 		break;
 	case ERR_EXISTS:
@@ -120,32 +136,113 @@ make_account(struct signup *s, struct str token)
 		inv->is_reserved(host, s->jid.local, on_not_reserved, s);
 }
 
-static void
-show_form(struct mod *m, struct elem *query)
+/* Only with a form can there be a challenge. */
+static bool
+has_challenge(struct mod *m, const struct stream *stream)
 {
 	const struct register_options *o = mod_options(m);
 
+	return captcha_is_on(&o->captcha) && invited_by(m, stream).n == 0;
+}
+
+static void
+add_required(
+    struct elem *form, const char *type, const char *var, const char *label)
+{
+	elem_add(
+	    form_add_field(form, type, var, label, STR_NONE), EL_FORM_REQUIRED);
+}
+
+static void
+show_form(struct mod *m, struct elem *query, bool is_challenge, struct str id)
+{
+	const struct register_options *o = mod_options(m);
+	struct elem *form;
+
 	elem_add_text(query, EL_REGISTER_INSTRUCTIONS,
 	    str_dup(elem_arena(query), o->instructions));
-	elem_add(query, EL_REGISTER_USERNAME);
-	elem_add(query, EL_REGISTER_PASSWORD);
+	if (!is_challenge) {
+		elem_add(query, EL_REGISTER_USERNAME);
+		elem_add(query, EL_REGISTER_PASSWORD);
+		return;
+	}
+	form = form_add(query, "form", FORM);
+	elem_add_text(form, EL_FORM_INSTRUCTIONS,
+	    str_dup(elem_arena(query), o->instructions));
+	add_required(form, "text-single", "username", "User name");
+	add_required(form, "text-private", "password", "Password");
+	captcha_add(&o->captcha, &mod_host(m)->jid, form, id);
+}
+
+static enum verdict
+ask(struct mod *m, struct stream *stream, struct stanza *iq)
+{
+	const struct register_options *o = mod_options(m);
+	struct registrar *r = mod_state(m);
+	bool is_challenge = has_challenge(m, stream);
+	struct str id = stanza_id(iq);
+
+	if (is_challenge && !addr_rate_take(&r->challenges, &o->captcha.rate,
+				stream_peer(stream))) {
+		log_notice(stream_log(stream), "too many challenges");
+		return stream_answer(stream, iq, EL_RESOURCE_CONSTRAINT);
+	}
+	show_form(
+	    m, elem_add(stanza_result(iq), EL_REGISTER), is_challenge, id);
+	return stream_answer(stream, iq, EL_NONE);
+}
+
+/* True when it is passed, or there is none; else the iq has been answered. */
+static bool
+pass_challenge(struct mod *m, struct stream *stream, struct stanza *iq,
+    const struct elem *form)
+{
+	const struct register_options *o = mod_options(m);
+
+	if (!has_challenge(m, stream))
+		return true;
+	if (form_value(form, "challenge").n == 0) {
+		stream_answer(stream, iq, EL_NOT_ACCEPTABLE);
+		return false;
+	}
+	switch (captcha_check(&o->captcha, &mod_host(m)->jid, form)) {
+	case CAPTCHA_RIGHT:
+		return true;
+	case CAPTCHA_WRONG:
+		metric_add(METRIC_CHALLENGES_FAILED, 1);
+		log_info(stream_log(stream), "challenge failed");
+		stream_refuse(stream, iq, EL_NOT_ACCEPTABLE,
+		    "Wrong answer; ask for a new form");
+		return false;
+	case CAPTCHA_UNKNOWN:
+		break;
+	}
+	stream_refuse(stream, iq, EL_SERVICE_UNAVAILABLE,
+	    "This form is used up, or too old; ask for a new one");
+	return false;
 }
 
 static enum verdict
 sign_up(struct mod *m, struct stream *stream, struct stanza *iq)
 {
 	const struct register_options *o = mod_options(m);
-	struct elem *query = stanza_payload(iq);
+	struct elem *query = stanza_payload(iq), *form = form_of(query, FORM);
 	struct str name = elem_child_text(query, EL_REGISTER_USERNAME);
 	struct str password = elem_child_text(query, EL_REGISTER_PASSWORD);
 	struct registrar *r = mod_state(m);
 	struct str local, token = invited_by(m, stream);
 	struct signup *s;
 
+	if (form != NULL) {
+		name = form_value(form, "username");
+		password = form_value(form, "password");
+	}
 	if (name.n == 0 || password.n < o->password_min)
 		return stream_answer(stream, iq, EL_NOT_ACCEPTABLE);
 	if (jid_prep_local(iq->arena, name, &local) < 0)
 		return stream_answer(stream, iq, EL_JID_MALFORMED);
+	if (!pass_challenge(m, stream, iq, form))
+		return STANZA_DONE;
 	if (token.n == 0 &&
 	    !addr_rate_take(&r->addresses, &o->ip_rate, stream_peer(stream))) {
 		log_notice(stream_log(stream), "too many registrations");
@@ -171,10 +268,7 @@ on_stream_iq(struct mod *m, struct stream *stream, struct stanza *iq)
 		return STANZA_PASS;
 	if (!o->is_open && invited_by(m, stream).n == 0)
 		return stream_answer(stream, iq, EL_NOT_ALLOWED);
-	if (iq->type == IQ_SET)
-		return sign_up(m, stream, iq);
-	show_form(m, elem_add(stanza_result(iq), EL_REGISTER));
-	return stream_answer(stream, iq, EL_NONE);
+	return iq->type == IQ_SET ? sign_up(m, stream, iq) : ask(m, stream, iq);
 }
 
 static void
@@ -295,6 +389,21 @@ register_stop(struct mod *m)
 	struct registrar *r = mod_state(m);
 
 	addr_rate_fini(&r->addresses);
+	addr_rate_fini(&r->challenges);
+}
+
+static void
+register_go(struct mod *m)
+{
+	const struct register_options *o = mod_options(m);
+	size_t bad = captcha_bad_questions(&o->captcha);
+
+	/* One of the workers says it. */
+	if (bad > 0 && account_home(mod_host(m)->jid.bare) == loop_self())
+		log_error(mod_log(m),
+		    "register: %zu of the questions have no answer "
+		    "(\"question = answer\"), and are not asked",
+		    bad);
 }
 
 static void
@@ -310,6 +419,15 @@ register_check(struct mod *m, struct check *c)
 	else
 		check_say(c, CHECK_OK, NULL, "registration",
 		    "it is not open to everybody");
+	if (captcha_bad_questions(&o->captcha) > 0)
+		check_say(c, CHECK_FAIL,
+		    "register: {questions: [\"question = answer\"]}",
+		    "registration", "a question has no answer");
+	else if (o->is_open && !captcha_is_on(&o->captcha))
+		check_say(c, CHECK_WARNING,
+		    "register: {questions: [\"question = answer\"], "
+		    "work_bits: 20}",
+		    "registration", "nothing is asked of programs");
 	if (o->is_open && o->ip_rate.count == 0)
 		check_say(c, CHECK_FAIL, "register: {ip_rate: 3/1h}",
 		    "registration", "one address may make any number");
@@ -327,6 +445,20 @@ static const struct option options[] = {
 	OPT_TEXT("instructions", struct register_options, instructions,
 	    "Choose a user name and a password for this server.", 1000,
 	    "what people who sign up are told"),
+	OPT_LIST("questions", struct register_options, captcha.questions, "",
+	    1000,
+	    "questions to who signs up (XEP-0158), one of them each time: "
+	    "\"Question? = answer|another answer\""),
+	OPT_UINT("work_bits", struct register_options, captcha.work_bits, "0",
+	    0, 40,
+	    "work that a client may do instead (SHA-256 hashcash): 20 is a "
+	    "second or so; 0: none"),
+	OPT_UINT("captcha_answers", struct register_options, captcha.answers,
+	    "1", 1, 2, "2: both are needed, the answer and the work"),
+	OPT_SPAN("captcha_keep", struct register_options, captcha.keep_ms,
+	    "10m", SECONDS(1), HOURS(1), "how long there is time for it"),
+	OPT_RATE("captcha_rate", struct register_options, captcha.rate, "30/1h",
+	    "challenges for one address (by worker)"),
 	OPTIONS_END,
 };
 
@@ -356,6 +488,9 @@ MODULE(register) = {
 	.iq = routes,
 	.features = features,
 	.load = register_load,
+	.unload = captcha_fini,
+	.start = register_go,
+	.reload = register_go,
 	.check = register_check,
 	.stop = register_stop,
 };

@@ -35,6 +35,8 @@
 	X(PUBSUB_READS, "pubsub_reads_total", \
 	    "reads of last items for whom has come") \
 	X(REGISTRATIONS, "registrations_total", "accounts made") \
+	X(CHALLENGES_FAILED, "challenges_failed_total", \
+	    "wrong answers to challenges of who signed up") \
 	X(STRANGERS_LIMITED, "strangers_limited_total", \
 	    "stanzas of strangers that were too many") \
 	X(STRANGERS_REFUSED, "strangers_refused_total", \
