@@ -380,7 +380,8 @@ answer(struct auth_ask *ask)
 		return ERR_DENIED;
 	if (o->user_dn.n > 0) {
 		if (ask->what != AUTH_CHECK)
-			return ERR_ABSENT;
+			return ask->what == AUTH_EXISTS ? ERR_UNKNOWN
+							: ERR_ABSENT;
 		dn = ldap_fill(ask->arena, o->user_dn, ask->user, ask->host);
 		return password_try(ask, dn);
 	}

@@ -19,7 +19,7 @@ answer(struct auth_ask *ask)
 	struct str_list command = { words, o->folder.n > 0 ? 3 : 2 };
 
 	if (ask->what == AUTH_EXISTS && !o->tells_users)
-		return ERR_ABSENT;
+		return ERR_UNKNOWN;
 	return auth_program_answer(ask, &command, o->timeout_ms);
 }
 

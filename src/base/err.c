@@ -18,6 +18,7 @@ static const struct {
 	{ ERR_CLOSED, "closed" },
 	{ ERR_DENIED, "denied" },
 	{ ERR_TIMEOUT, "timed out" },
+	{ ERR_UNKNOWN, "can't be told" },
 };
 
 const char *

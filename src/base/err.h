@@ -19,6 +19,7 @@ enum err {
 	ERR_CLOSED = -10007, /* the other side, or we, closed it */
 	ERR_DENIED = -10008,
 	ERR_TIMEOUT = -10009,
+	ERR_UNKNOWN = -10010, /* whoever was asked can't tell, ever */
 };
 
 /* A short English text for any of them; static, or of the thread. */

@@ -314,7 +314,7 @@ on_asked(void *ctx, int err)
 		row.created = clock_real();
 		account_create(w, &row);
 		store_commit(&w, on_adopted, acct);
-	} else if (err == ERR_ABSENT) {
+	} else if (err == ERR_ABSENT || err == ERR_UNKNOWN) {
 		absent(acct);
 	} else {
 		account_load_release(acct, err);
@@ -349,6 +349,7 @@ on_row(void *ctx, int err, const struct account_row *row)
 	}
 	if (err == 0) {
 		acct->is_banned = !str_is_empty(row->ban);
+		acct->has_keys = row->key_count > 0;
 		roster_load(acct);
 		spool_account_load(acct);
 		hook_account(HOOK_ACCOUNT_LOAD, acct);

@@ -53,6 +53,7 @@ struct account {
 	void **slots;		 /* modules' state: see slots.c */
 	unsigned pins;		 /* keeps it in memory */
 	bool is_banned;
+	bool has_keys;	 /* the store has them: it is our own */
 	bool is_deleted; /* waits for its pins to go */
 
 	/* Of account.c and lane.c. */

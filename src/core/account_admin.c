@@ -253,6 +253,8 @@ on_changed(void *ctx, int err)
 	struct op *op = ctx;
 	struct account *acct = op->acct;
 
+	if (err == 0)
+		acct->has_keys = true;
 	op_end(op, err);
 	account_unpin(acct);
 }

@@ -24,6 +24,17 @@ API void auth_check_password(const struct jid *bare, struct str password,
     store_done_fn *done, void *ctx);
 
 /*
+ * For logins that show no password: is there still such an account? Where
+ * others than the store know it they are asked (and what they said is
+ * remembered for auth.cache_lifetime); if none of them can tell, it is taken to
+ * be. 0, ERR_ABSENT, ERR_DENIED (it is banned), ERR_STORE, ERR_LIMIT. From any
+ * loop; auth_account_stands(): on the account's home.
+ */
+void auth_stands(const struct jid *bare, store_done_fn *done, void *ctx);
+struct account;
+void auth_account_stands(struct account *acct, store_done_fn *done, void *ctx);
+
+/*
  * Keys of a password that was prepared by jid_saslprep(), for all hashes on
  * offer, with fresh salts; `iterations` is conf's auth.scram_iterations, read
  * before on the loop. Costs tens of milliseconds: on a thread of the pool.

@@ -47,6 +47,7 @@ struct question {
 	struct mod *mod;
 	uint64_t due; /* to begin */
 	bool was_down;
+	bool is_unsure; /* some can't tell */
 	unsigned generation;
 	int err;
 	auth_fn *done;
@@ -320,6 +321,10 @@ is_last_word(struct question *q)
 {
 	bool is_no = q->err == ERR_DENIED || q->err == ERR_ABSENT;
 
+	if (q->err == ERR_UNKNOWN) {
+		q->is_unsure = true;
+		return false;
+	}
 	if (q->err != 0 && !is_no) {
 		q->was_down = true;
 		if (loop_now() >= warned + SECONDS(1) || warned == 0) {
@@ -375,6 +380,45 @@ may_ask(struct question *q)
 	return true;
 }
 
+/*
+ * Whether a user exists, when nobody says yes, is remembered in the place of a
+ * password.
+ */
+static const struct {
+	int err;
+	struct str text;
+} negatives[] = {
+	{ ERR_ABSENT, STR_INIT("no") },
+	{ ERR_UNKNOWN, STR_INIT("can't tell") },
+};
+
+static bool
+negative_find(struct question *q)
+{
+	struct question no = *q;
+
+	for (size_t i = 0; i < ARRAY_LEN(negatives); i++) {
+		no.ask.password = negatives[i].text;
+		if (cache_has(&no)) {
+			q->err = negatives[i].err;
+			return true;
+		}
+	}
+	return false;
+}
+
+static void
+negative_add(const struct question *q)
+{
+	struct question no = *q;
+
+	for (size_t i = 0; i < ARRAY_LEN(negatives); i++) {
+		no.ask.password = negatives[i].text;
+		if (q->err == negatives[i].err)
+			cache_add(&no, NO_LIFETIME);
+	}
+}
+
 /* Asks the next backend that can be, or ends. */
 static void
 question_ask(struct question *q)
@@ -388,8 +432,12 @@ question_ask(struct question *q)
 	}
 	while (q->next < count) {
 		q->mod = backend_at(q->host, q->next++, &q->backend);
-		if (q->mod == NULL || !may_ask(q))
+		if (q->mod == NULL)
 			continue;
+		if (!may_ask(q)) {
+			q->is_unsure = true;
+			continue;
+		}
 		q->name = q->mod->loaded->name;
 		q->ask.options = options_copy(q->ask.arena, q->mod);
 		q->ask.state = state_take(q);
@@ -403,10 +451,9 @@ question_ask(struct question *q)
 	if (q->what == AUTH_CHECK && !q->was_down)
 		q->err = ERR_DENIED;
 	if (q->what == AUTH_EXISTS && !q->was_down) {
-		struct question no = *q;
-
-		no.ask.password = STR("no");
-		cache_add(&no, NO_LIFETIME);
+		if (q->is_unsure)
+			q->err = ERR_UNKNOWN;
+		negative_add(q);
 	}
 	question_end(q);
 }
@@ -414,15 +461,13 @@ question_ask(struct question *q)
 static void
 question_start(void *arg)
 {
-	struct question *q = arg, no = *q;
+	struct question *q = arg;
 
-	q->generation = no.generation = cache_generation();
-	no.ask.password = STR("no");
+	q->generation = cache_generation();
 	if ((q->what == AUTH_CHECK || q->what == AUTH_EXISTS) && cache_has(q)) {
 		q->err = 0;
 		question_end(q);
-	} else if (q->what == AUTH_EXISTS && cache_has(&no)) {
-		q->err = ERR_ABSENT;
+	} else if (q->what == AUTH_EXISTS && negative_find(q)) {
 		question_end(q);
 	} else if (waiting_count >= WAITING_MAX) {
 		q->err = ERR_LIMIT;

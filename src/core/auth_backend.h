@@ -44,8 +44,9 @@ struct auth_backend {
 	bool is_quick; /* costs nothing much: its answers are not cached */
 	/*
 	 * On a thread of the pool; it has to come back in the time that its
-	 * options allow. 0: yes. ERR_DENIED, ERR_ABSENT: no. Anything else:
-	 * it can't tell, for the reason in `why`, which never has a secret.
+	 * options allow. 0: yes. ERR_DENIED, ERR_ABSENT: no. ERR_UNKNOWN: it
+	 * is not one that can tell. Anything else: it can't now, for the reason
+	 * in `why`, which never has a secret.
 	 */
 	int (*answer)(struct auth_ask *ask);
 	/* Ends a state; on a loop, so it may not wait. */
@@ -62,7 +63,7 @@ typedef void auth_fn(void *ctx, int err);
 /*
  * Asks the host's backends in their order; always answers later. A user
  * that a backend knows whom it can't change is ERR_DENIED, one that none knows
- * ERR_ABSENT.
+ * ERR_ABSENT; ERR_UNKNOWN to AUTH_EXISTS when some of them can't tell.
  */
 void auth_ask(enum auth_what what, const struct jid *bare, struct str password,
     auth_fn *done, void *ctx);

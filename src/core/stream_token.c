@@ -7,6 +7,8 @@
 #include "core/stream_internal.h"
 
 #include "base/clock.h"
+#include "base/err.h"
+#include "core/auth.h"
 #include "core/client.h"
 #include "core/host.h"
 
@@ -79,6 +81,25 @@ refuse(struct check *c, enum qname condition, const char *why)
 	loop_post(c->loop, check_end, c);
 }
 
+/* The token is right; is there still an account behind it? */
+static void
+on_stands(void *ctx, int err)
+{
+	struct check *c = (struct check *)ctx;
+	struct account *acct = c->acct;
+
+	if (err == 0)
+		refuse(c, EL_NONE, NULL);
+	else if (err == ERR_DENIED)
+		refuse(c, EL_SASL_ACCOUNT_DISABLED, NULL);
+	else if (err == ERR_ABSENT)
+		refuse(c, EL_SASL_NOT_AUTHORIZED,
+		    "a token, but no backend knows that user any more");
+	else
+		refuse(c, EL_SASL_TEMPORARY_AUTH_FAILURE, NULL);
+	account_unpin(acct);
+}
+
 static void
 on_clients(void *ctx, int err)
 {
@@ -94,8 +115,8 @@ on_clients(void *ctx, int err)
 		switch (token_check(acct, client_find(acct, c->client),
 		    &c->proof, c->arena, &c->answer, &why)) {
 		case TOKEN_FINE:
-			refuse(c, EL_NONE, NULL);
-			break;
+			auth_account_stands(acct, on_stands, c);
+			return;
 		case TOKEN_EXPIRED:
 			refuse(c, EL_SASL_CREDENTIALS_EXPIRED, why);
 			break;
@@ -212,6 +233,9 @@ wanted(const struct stream *s, const struct login *l, const struct client *c)
 	struct str names[OFFERS_MAX];
 	size_t count = token_offer(s->transport, names, OFFERS_MAX);
 
+	/* It would outlive the certificate, and spares no round trip. */
+	if (strcmp(s->nego->mechanism, "EXTERNAL") == 0)
+		return STR_NONE;
 	for (size_t i = 0; e != NULL && i < count; i++)
 		if (str_eq(names[i], elem_attr(e, AT_MECHANISM)))
 			return names[i];

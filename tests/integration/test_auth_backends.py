@@ -34,6 +34,8 @@ while True:
         sys.stdout.buffer.write(b"HTTP/1.1 200")
         sys.stdout.buffer.flush()
         continue
+    if os.path.exists(folder + "/gone"):
+        users.pop(open(folder + "/gone").read(), None)
     yes = False
     if what == "auth":
         yes = host == "localhost" and users.get(user) == password
@@ -222,6 +224,79 @@ async def test_in_order(make_server, external):
     with pytest.raises(Exception):
         await server.ctl_ok("change_password", "romeo", "localhost", "taken")
     assert await is_let_in(server, "romeo", "taken") == "not-authorized"
+
+
+AGENT = "<user-agent id='d4565fa7-4d72-4749-b3d3-740edbf87770'/>"
+REQUEST = ("<request-token xmlns='urn:xmpp:fast:0' "
+           "mechanism='HT-SHA-256-NONE'/>")
+FAST = "<fast xmlns='urn:xmpp:fast:0'/>"
+
+
+async def token_login(server, user, token):
+    """None, or the condition of the failure."""
+    client = await arrive(server, user)
+    answer = await client.authenticate("HT-SHA-256-NONE", AGENT + FAST,
+                                       password=token)
+    client.close()
+    return None if answer.name == "success" else answer.elems()[0].name
+
+
+async def test_token_of_the_gone(make_server, external):
+    """A token is worth nothing once no backend knows its user, or while the
+    account is disabled; an account of our own needs no backend."""
+    config = external.config(backends=("external", "internal"), changes=False)
+    config["auth"]["cache_lifetime"] = "0s"
+    server = make_server(config)
+    await server.start()
+    await server.register("benvolio", password="mine")
+    tokens = {}
+    for user, password in (("romeo", "secret"), ("juliet", "a:b c"),
+                           ("benvolio", "mine")):
+        client = await arrive(server, user, password)
+        answer = await client.authenticate("PLAIN", AGENT + REQUEST)
+        tokens[user] = answer.find("token").get("token")
+        client.close()
+    before = len(external.lines("asked"))
+    for user, token in tokens.items():
+        assert await token_login(server, user, token) is None
+    asked = external.lines("asked")[before:]
+    assert sorted(asked) == ["isuser juliet", "isuser romeo"]
+    with open(os.path.join(external.folder, "gone"), "w",
+              encoding="utf-8") as file:
+        file.write("romeo")
+    assert await token_login(server, "romeo", tokens["romeo"]) == \
+        "not-authorized"
+    await server.log_line("no backend knows that user any more")
+    assert await token_login(server, "juliet", tokens["juliet"]) is None
+    await server.ctl_ok("ban_account", "juliet", "localhost", "spam")
+    assert await token_login(server, "juliet", tokens["juliet"]) == \
+        "account-disabled"
+    # Who can't be asked now says neither yes nor no.
+    os.remove(os.path.join(external.folder, "gone"))
+    os.remove(external.path)
+    server.announce("can.t (tell|open file)")
+    for pid in external.pids():
+        try:
+            os.kill(pid, 9)
+        except ProcessLookupError:
+            pass
+    await server.ctl_ok("unban_account", "juliet", "localhost")
+    assert await token_login(server, "juliet", tokens["juliet"]) == \
+        "temporary-auth-failure"
+    assert await token_login(server, "benvolio", tokens["benvolio"]) is None
+
+
+async def test_token_cached(make_server, external):
+    """That the user is known is remembered for a while."""
+    server = make_server(external.config())
+    await server.start()
+    client = await arrive(server, "romeo")
+    answer = await client.authenticate("PLAIN", AGENT + REQUEST)
+    token = answer.find("token").get("token")
+    client.close()
+    for _ in range(5):
+        assert await token_login(server, "romeo", token) is None
+    assert external.lines("asked").count("isuser romeo") == 1
 
 
 async def test_missing(make_server):

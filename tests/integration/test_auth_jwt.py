@@ -226,6 +226,26 @@ async def test_claims(make_server, signer):
     assert not await is_let_in(server, signer.token(), user="juliet")
 
 
+async def test_token_after(make_server, signer):
+    """Who exists can't be told here: then the token of XEP-0484 is enough."""
+    server = make_server(signer.config("rsa.pub"))
+    await server.start()
+    agent = "<user-agent id='d4565fa7-4d72-4749-b3d3-740edbf87770'/>"
+    request = ("<request-token xmlns='urn:xmpp:fast:0' "
+               "mechanism='HT-SHA-256-NONE'/>")
+    fast = "<fast xmlns='urn:xmpp:fast:0'/>"
+    client = Client("romeo", signer.token())
+    for mechanism, inner in (("PLAIN", request), ("HT-SHA-256-NONE", fast)):
+        await client.connect(server.port["tls"],
+                             tls=client_context(alpn=["xmpp-client"]))
+        await client.open()
+        answer = await client.authenticate(mechanism, agent + inner)
+        assert answer.name == "success", str(answer)
+        if inner == request:
+            client.password = answer.find("token").get("token")
+        client.close()
+
+
 async def test_no_key(make_server, signer):
     """A key file that isn't there is a warning, and a temporary failure."""
     server = make_server(signer.config("absent"))
