@@ -122,13 +122,28 @@ certs_apply(struct arena *a, const struct conf *conf, const char **why_r)
 int
 trust_apply(struct arena *a, const struct conf *conf, const char **why_r)
 {
-	struct str file = conf->s2s.ca_file;
+	const struct {
+		const char *option;
+		enum tls_peer whom;
+		struct str file;
+	} files[] = {
+		{ "s2s.ca_file", TLS_SERVERS, conf->s2s.ca_file },
+		{ "auth.client_ca_file", TLS_CLIENTS,
+		    conf->auth.client_ca_file },
+	};
 	const char *why = NULL;
 
-	if (tls_trust(a, file.n > 0 ? file.p : NULL, &why) == 0)
-		return 0;
-	*why_r = arena_printf(a, "cannot load 's2s.ca_file': %s", why);
-	return ERR_TLS;
+	for (size_t i = 0; i < ARRAY_LEN(files); i++) {
+		struct str file = files[i].file;
+
+		if (tls_trust(a, files[i].whom, file.n > 0 ? file.p : NULL,
+			&why) == 0)
+			continue;
+		*why_r = arena_printf(
+		    a, "cannot load '%s': %s", files[i].option, why);
+		return ERR_TLS;
+	}
+	return 0;
 }
 
 void

@@ -62,6 +62,7 @@ struct limits_conf {
 struct auth_conf {
 	struct str_list backends;
 	struct str_list mechanisms;
+	struct str client_ca_file; /* or "" */
 	bool allow_plain_without_tls;
 	uint64_t cache_ms; /* how long a backend's yes holds */
 	uint64_t scram_iterations;

@@ -122,10 +122,16 @@ const struct option conf_auth_options[] = {
 	    .offset = offsetof(struct auth_conf, mechanisms),
 	    .min = 1,
 	    .max = 20,
-	    .value = "SCRAM-SHA-512-PLUS, SCRAM-SHA-512, SCRAM-SHA-256-PLUS, "
-		     "SCRAM-SHA-256, SCRAM-SHA-1-PLUS, SCRAM-SHA-1, PLAIN",
-	    .help = "SASL mechanisms, in the order of offering",
+	    .value = "EXTERNAL, SCRAM-SHA-512-PLUS, SCRAM-SHA-512, "
+		     "SCRAM-SHA-256-PLUS, SCRAM-SHA-256, SCRAM-SHA-1-PLUS, "
+		     "SCRAM-SHA-1, PLAIN",
+	    .help = "SASL mechanisms, in the order of offering; EXTERNAL is "
+		    "offered to who has shown a certificate for it",
 	},
+	OPT_TEXT("client_ca_file", struct auth_conf, client_ca_file, "", 1000,
+	    "a PEM file of the authorities by whose certificates clients may "
+	    "log in (SASL EXTERNAL), and of what they have revoked (CRL); by "
+	    "default clients are not asked for certificates"),
 	OPT_BOOL("allow_plain_without_tls", struct auth_conf,
 	    allow_plain_without_tls, "false",
 	    "offer PLAIN on connections without TLS, too: for tests only"),

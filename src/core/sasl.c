@@ -1,19 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The exchanges of SCRAM and PLAIN. Each waits for the store at one point;
- * an exchange that is freed meanwhile only forgets whom to call.
+ * Exchanges, and those of SCRAM and PLAIN. Each waits for the store at one
+ * point; an exchange that is freed meanwhile only forgets whom to call.
  */
-#include "core/sasl.h"
+#include "core/sasl_impl.h"
 
 #include "base/err.h"
 #include "base/random.h"
 #include "core/auth.h"
 #include "core/auth_backend.h"
 #include "core/conf.h"
-#include "core/scram.h"
 
 #define BINDINGS_MAX 3
-#define MECHANISMS_MAX 16
 #define MESSAGE_MAX 7000 /* a token may be a password */
 
 static const struct {
@@ -23,27 +21,6 @@ static const struct {
 	{ TLS_EXPORTER, STR_INIT("tls-exporter") },
 	{ TLS_SERVER_END_POINT, STR_INIT("tls-server-end-point") },
 	{ TLS_UNIQUE, STR_INIT("tls-unique") },
-};
-
-enum step { STEP_FIRST, STEP_STORE, STEP_FINAL, STEP_OVER };
-
-struct sasl {
-	struct arena *arena;
-	struct host *host;
-	const struct transport *transport;
-	sasl_fn *on_step;
-	void *ctx;
-	const struct scram_hash *hash; /* NULL: PLAIN */
-	bool is_plus;
-	enum step step;
-	bool is_waiting; /* for the store or the pool */
-	bool is_dead;	 /* freed meanwhile */
-	struct jid user;
-	bool is_known, is_banned, has_authzid;
-	struct scram_keys keys;
-	struct scram_first first;
-	struct str nonce;	 /* the client's and ours */
-	struct str server_first; /* for the auth message */
 };
 
 static bool
@@ -81,6 +58,8 @@ static bool
 may_offer(const struct host *host, const struct transport *t,
     struct str mechanism, bool has_binding)
 {
+	if (str_is(mechanism, "EXTERNAL"))
+		return external_is_offered(host, t);
 	if (str_is(mechanism, "PLAIN"))
 		return t->ops->is_tls(t) ||
 		       conf_now()->auth.allow_plain_without_tls;
@@ -112,8 +91,8 @@ answer(struct sasl *s, const struct sasl_result *r)
 	s->on_step(s->ctx, r);
 }
 
-static void
-fail(struct sasl *s, enum qname condition, const char *text)
+void
+sasl_fail(struct sasl *s, enum qname condition, const char *text)
 {
 	struct sasl_result r = {
 		.what = SASL_FAIL,
@@ -126,8 +105,8 @@ fail(struct sasl *s, enum qname condition, const char *text)
 	answer(s, &r);
 }
 
-static void
-succeed(struct sasl *s, struct str data)
+void
+sasl_succeed(struct sasl *s, struct str data)
 {
 	struct sasl_result r = {
 		.what = SASL_DONE,
@@ -137,23 +116,40 @@ succeed(struct sasl *s, struct str data)
 	};
 
 	if (s->is_banned)
-		fail(s, EL_SASL_ACCOUNT_DISABLED, NULL);
+		sasl_fail(s, EL_SASL_ACCOUNT_DISABLED, NULL);
 	else
 		answer(s, &r);
+}
+
+static void plain_take(struct sasl *s, struct str message);
+static void scram_take(struct sasl *s, struct str message);
+
+/* On offer, or named in the configuration and worth a better answer. */
+static bool
+may_begin(
+    const struct host *host, const struct transport *t, struct str mechanism)
+{
+	const struct str_list *all = &conf_now()->auth.mechanisms;
+	struct str unused[BINDINGS_MAX];
+	bool has_binding = sasl_offer_bindings(t, unused, BINDINGS_MAX) > 0;
+	size_t i = 0;
+
+	while (i < all->count && !str_eq(all->item[i], mechanism))
+		i++;
+	if (i == all->count)
+		return false;
+	return may_offer(host, t, mechanism, has_binding) ||
+	       (str_is(mechanism, "EXTERNAL") && external_is_there(t));
 }
 
 struct sasl *
 sasl_new(struct host *host, const struct transport *t, struct str mechanism,
     sasl_fn *on_step, void *ctx)
 {
-	struct str offered[MECHANISMS_MAX];
-	size_t count = sasl_offer(host, t, offered, MECHANISMS_MAX), i = 0;
 	struct arena *a;
 	struct sasl *s;
 
-	while (i < count && !str_eq(offered[i], mechanism))
-		i++;
-	if (i == count)
+	if (!may_begin(host, t, mechanism))
 		return NULL;
 	a = arena_new(0);
 	s = arena_new_of(a, struct sasl);
@@ -164,6 +160,12 @@ sasl_new(struct host *host, const struct transport *t, struct str mechanism,
 	s->ctx = ctx;
 	s->hash = scram_hash_find(mechanism);
 	s->is_plus = str_has_suffix(mechanism, STR("-PLUS"));
+	if (s->hash != NULL)
+		s->take = scram_take;
+	else if (str_is(mechanism, "EXTERNAL"))
+		s->take = external_take;
+	else
+		s->take = plain_take;
 	return s;
 }
 
@@ -180,9 +182,15 @@ sasl_free(struct sasl **sp)
 		arena_free(&s->arena);
 }
 
-/* Back from the store: false when nobody is interested any more. */
-static bool
-wait_over(struct sasl *s)
+void
+sasl_wait(struct sasl *s)
+{
+	s->step = STEP_STORE;
+	s->is_waiting = true;
+}
+
+bool
+sasl_is_back(struct sasl *s)
 {
 	s->is_waiting = false;
 	if (s->is_dead)
@@ -221,10 +229,11 @@ is_own(struct sasl *s, struct str authzid)
 static struct str
 offer_hash(struct sasl *s)
 {
-	struct str list[MECHANISMS_MAX];
+	struct str list[SASL_MECHANISMS_MAX];
 	struct buf text = { 0 };
 	unsigned char digest[SCRAM_DIGEST_MAX];
-	size_t count = sasl_offer(s->host, s->transport, list, MECHANISMS_MAX);
+	size_t count =
+	    sasl_offer(s->host, s->transport, list, SASL_MECHANISMS_MAX);
 
 	for (int part = 0; part < 2; part++) {
 		for (size_t i = 0; i < count; i++) {
@@ -240,7 +249,8 @@ offer_hash(struct sasl *s)
 				buf_add_c(&text, '\x1e');
 			buf_add_str(&text, list[i]);
 		}
-		count = sasl_offer_bindings(s->transport, list, MECHANISMS_MAX);
+		count = sasl_offer_bindings(
+		    s->transport, list, SASL_MECHANISMS_MAX);
 		if (part == 0 && count > 0)
 			buf_add_c(&text, '\x1f');
 	}
@@ -282,10 +292,10 @@ scram_row(void *ctx, int err, const struct account_row *row)
 	struct sasl *s = ctx;
 	const struct scram_keys *keys = keys_for(row, s->hash);
 
-	if (!wait_over(s))
+	if (!sasl_is_back(s))
 		return;
 	if (err < 0 && err != ERR_ABSENT) {
-		fail(s, EL_SASL_TEMPORARY_AUTH_FAILURE, NULL);
+		sasl_fail(s, EL_SASL_TEMPORARY_AUTH_FAILURE, NULL);
 		return;
 	}
 	s->is_known = keys != NULL;
@@ -320,7 +330,7 @@ has_binding(struct sasl *s, struct str type)
 static bool
 is_flag_right(struct sasl *s)
 {
-	struct str offered[MECHANISMS_MAX];
+	struct str offered[SASL_MECHANISMS_MAX];
 	size_t count;
 
 	if (s->is_plus)
@@ -330,7 +340,7 @@ is_flag_right(struct sasl *s)
 		return false;
 	if (s->first.binding == 'n')
 		return true;
-	count = sasl_offer(s->host, s->transport, offered, MECHANISMS_MAX);
+	count = sasl_offer(s->host, s->transport, offered, SASL_MECHANISMS_MAX);
 	for (size_t i = 0; i < count; i++)
 		if (str_has_suffix(offered[i], STR("-PLUS")))
 			return false;
@@ -345,18 +355,19 @@ scram_first(struct sasl *s, struct str message)
 	struct str name;
 
 	if (scram_parse_first(s->arena, kept, &s->first) < 0) {
-		fail(s, EL_SASL_MALFORMED_REQUEST, NULL);
+		sasl_fail(s, EL_SASL_MALFORMED_REQUEST, NULL);
 		return;
 	}
 	if (!is_flag_right(s)) {
-		fail(s, EL_SASL_NOT_AUTHORIZED, "Channel binding mismatch");
+		sasl_fail(
+		    s, EL_SASL_NOT_AUTHORIZED, "Channel binding mismatch");
 		return;
 	}
 	name = s->first.user;
 	if (set_user(s, name)) {
 		name = s->user.local;
 		if (!is_own(s, s->first.authzid)) {
-			fail(s, EL_SASL_INVALID_AUTHZID, NULL);
+			sasl_fail(s, EL_SASL_INVALID_AUTHZID, NULL);
 			return;
 		}
 	}
@@ -366,8 +377,7 @@ scram_first(struct sasl *s, struct str message)
 		scram_challenge(s);
 		return;
 	}
-	s->step = STEP_STORE;
-	s->is_waiting = true;
+	sasl_wait(s);
 	auth_account(&s->user, scram_row, s);
 }
 
@@ -403,7 +413,7 @@ scram_final(struct sasl *s, struct str message)
 	bool is_right;
 
 	if (scram_parse_final(s->arena, message, &final) < 0) {
-		fail(s, EL_SASL_MALFORMED_REQUEST, NULL);
+		sasl_fail(s, EL_SASL_MALFORMED_REQUEST, NULL);
 		return;
 	}
 	auth = str_printf(s->arena, STR_FMT "," STR_FMT "," STR_FMT,
@@ -415,11 +425,20 @@ scram_final(struct sasl *s, struct str message)
 	is_right &= is_binding_right(s, final.binding);
 	is_right &= str_eq(final.nonce, s->nonce);
 	if (!is_right || !s->is_known) {
-		fail(s, EL_SASL_NOT_AUTHORIZED, NULL);
+		sasl_fail(s, EL_SASL_NOT_AUTHORIZED, NULL);
 		return;
 	}
 	text = str_base64(s->arena, signature);
-	succeed(s, str_printf(s->arena, "v=" STR_FMT, STR_ARG(text)));
+	sasl_succeed(s, str_printf(s->arena, "v=" STR_FMT, STR_ARG(text)));
+}
+
+static void
+scram_take(struct sasl *s, struct str message)
+{
+	if (s->step == STEP_FIRST)
+		scram_first(s, message);
+	else
+		scram_final(s, message);
 }
 
 /* ---- PLAIN ------------------------------------------------------------- */
@@ -429,14 +448,14 @@ plain_row(void *ctx, int err, const struct account_row *row)
 {
 	struct sasl *s = ctx;
 
-	if (!wait_over(s))
+	if (!sasl_is_back(s))
 		return;
 	if (err < 0) {
-		fail(s, EL_SASL_TEMPORARY_AUTH_FAILURE, NULL);
+		sasl_fail(s, EL_SASL_TEMPORARY_AUTH_FAILURE, NULL);
 		return;
 	}
 	s->is_banned = row->ban.n > 0;
-	succeed(s, STR_NONE);
+	sasl_succeed(s, STR_NONE);
 }
 
 static void
@@ -444,20 +463,20 @@ plain_checked(void *ctx, int err)
 {
 	struct sasl *s = ctx;
 
-	if (!wait_over(s))
+	if (!sasl_is_back(s))
 		return;
 	if (err == ERR_DENIED) {
-		fail(s, EL_SASL_NOT_AUTHORIZED, NULL);
+		sasl_fail(s, EL_SASL_NOT_AUTHORIZED, NULL);
 	} else if (err < 0) {
-		fail(s, EL_SASL_TEMPORARY_AUTH_FAILURE, NULL);
+		sasl_fail(s, EL_SASL_TEMPORARY_AUTH_FAILURE, NULL);
 	} else {
-		s->is_waiting = true;
+		sasl_wait(s);
 		auth_account(&s->user, plain_row, s);
 	}
 }
 
 static void
-plain_step(struct sasl *s, struct str message)
+plain_take(struct sasl *s, struct str message)
 {
 	struct str rest = message, authzid, name, password;
 
@@ -466,19 +485,18 @@ plain_step(struct sasl *s, struct str message)
 	password = rest;
 	if (str_is_none(rest) || name.n == 0 || password.n == 0 ||
 	    str_find(password, '\0') < password.n || !str_is_utf8(message)) {
-		fail(s, EL_SASL_MALFORMED_REQUEST, NULL);
+		sasl_fail(s, EL_SASL_MALFORMED_REQUEST, NULL);
 		return;
 	}
 	if (!set_user(s, name)) {
-		fail(s, EL_SASL_NOT_AUTHORIZED, NULL);
+		sasl_fail(s, EL_SASL_NOT_AUTHORIZED, NULL);
 		return;
 	}
 	if (!is_own(s, authzid)) {
-		fail(s, EL_SASL_INVALID_AUTHZID, NULL);
+		sasl_fail(s, EL_SASL_INVALID_AUTHZID, NULL);
 		return;
 	}
-	s->step = STEP_STORE;
-	s->is_waiting = true;
+	sasl_wait(s);
 	auth_check_password(&s->user, password, plain_checked, s);
 }
 
@@ -495,13 +513,8 @@ sasl_step(struct sasl *s, struct str message, bool is_initial)
 	}
 	if (message.n > MESSAGE_MAX || s->step == STEP_STORE ||
 	    s->step == STEP_OVER) {
-		fail(s, EL_SASL_MALFORMED_REQUEST, NULL);
+		sasl_fail(s, EL_SASL_MALFORMED_REQUEST, NULL);
 		return;
 	}
-	if (s->hash == NULL)
-		plain_step(s, message);
-	else if (s->step == STEP_FIRST)
-		scram_first(s, message);
-	else
-		scram_final(s, message);
+	s->take(s, message);
 }

@@ -121,6 +121,15 @@ API const char *conn_tls_alpn(const struct conn *c);
 int conn_tls_verify(
     const struct conn *c, struct str domain, const char **why_r);
 
+/*
+ * How many addresses of users (xmppAddr) the client's certificate is for, and
+ * which, in the arena. ERR_ABSENT when it showed none, ERR_DENIED, with
+ * *why_r, which is static, when nobody whom we trust vouches for it. It is
+ * looked at once: what holds then holds for the connection.
+ */
+int conn_tls_client(const struct conn *c, struct arena *a, struct str *addrs_r,
+    size_t max, const char **why_r);
+
 /* For people: its names, its issuer, and how long it lasts. */
 void conn_tls_describe_peer(const struct conn *c, char *text_r, size_t size);
 

@@ -27,6 +27,9 @@ struct conn_tls {
 	bool has_ended;	   /* our close_notify is on its way */
 	bool has_failed;   /* tell it, once it may be told */
 	bool owes_ticket;  /* it leaves with the first bytes that we say */
+	bool is_verified;  /* the client's certificate has been looked at */
+	int client_err;	   /* what came of that */
+	const char *client_why;
 };
 
 /* The BIO ------------------------------------------------------------------ */
@@ -281,11 +284,15 @@ tls_stopped(struct conn *c, int err)
 	}
 }
 
-/* A session that is resumed would lack the chain of the peer's certificate. */
+/* In TLS 1.3 it is made when it is known whether a certificate was shown. */
 static bool
-has_tickets(const struct tls_hello *h)
+owes_ticket(const struct conn_tls *t)
 {
-	return !h->is_client && h->role != TLS_S2S;
+	const struct tls_hello *h = &t->hello;
+
+	return !h->is_client && h->role != TLS_S2S &&
+	       SSL_version(t->ssl) >= TLS1_3_VERSION &&
+	       SSL_get0_peer_certificate(t->ssl) == NULL;
 }
 
 /* Answers false when it is not done, or nothing may be delivered now. */
@@ -303,8 +310,7 @@ handshake_step(struct conn *c)
 	}
 	t->is_secured = true;
 	tls_certs_unref(&t->hello.certs);
-	t->owes_ticket =
-	    SSL_version(t->ssl) >= TLS1_3_VERSION && has_tickets(&t->hello);
+	t->owes_ticket = owes_ticket(t);
 	sealed_send(c);
 	conn_touched(c);
 	if (!(c->flags & CONN_DEAF) && c->events->secured != NULL)
@@ -460,6 +466,8 @@ conn_tls_start(struct conn *c, enum tls_role role, bool is_direct)
 	};
 	tls_begin(c, t, certs->certs[0]);
 	SSL_set_accept_state(t->ssl);
+	if (role == TLS_C2S)
+		tls_ask_client(t->ssl);
 	if (role != TLS_S2S)
 		return;
 	SSL_set_verify(t->ssl, SSL_VERIFY_PEER, NULL);
@@ -579,6 +587,38 @@ conn_tls_verify(const struct conn *c, struct str domain, const char **why_r)
 	    c->tls->hello.is_client, why_r);
 	X509_free(leaf);
 	return err;
+}
+
+/* It costs a chain of signatures, so it is found out once. */
+static int
+client_verify(struct conn_tls *t, X509 *leaf)
+{
+	if (!t->is_verified) {
+		t->is_verified = true;
+		t->client_err = tls_verify_client(
+		    leaf, SSL_get_peer_cert_chain(t->ssl), &t->client_why);
+	}
+	return t->client_err;
+}
+
+int
+conn_tls_client(const struct conn *c, struct arena *a, struct str *addrs_r,
+    size_t max, const char **why_r)
+{
+	X509 *leaf;
+	int ret;
+
+	if (!conn_is_tls(c) || c->tls->hello.role == TLS_S2S)
+		return ERR_ABSENT;
+	leaf = SSL_get0_peer_certificate(c->tls->ssl);
+	if (leaf == NULL)
+		return ERR_ABSENT;
+	ret = client_verify(c->tls, leaf);
+	if (ret < 0)
+		*why_r = c->tls->client_why;
+	else
+		ret = (int)tls_cert_addrs(leaf, a, addrs_r, max);
+	return ret;
 }
 
 /* Channel bindings --------------------------------------------------------- */

@@ -62,12 +62,17 @@ enum tls_role { TLS_C2S, TLS_S2S, TLS_HTTPS, TLS_MUX };
  */
 void tls_install(struct tls_certs *certs);
 
+enum tls_peer { TLS_SERVERS, TLS_CLIENTS };
+
 /*
- * Whom we trust to vouch for other servers: a PEM file of authorities, or
- * NULL for those of the system. For checks from now on, from any thread; on
- * failure it stays as it was. Blocking: not on a loop.
+ * Whom we trust to vouch for such peers: a PEM file of authorities. NULL, for
+ * servers: those of the system; for clients: nobody, and so they are not asked
+ * for a certificate. Lists of revoked ones (CRL) in the file count. For checks
+ * and handshakes from now on, from any thread; on failure it stays as it was.
+ * Blocking: not on a loop.
  */
-int tls_trust(struct arena *a, const char *ca_file, const char **why_r);
+int tls_trust(struct arena *a, enum tls_peer whom, const char *ca_file,
+    const char **why_r);
 void tls_trust_drop(void);
 
 #endif

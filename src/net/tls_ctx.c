@@ -95,6 +95,9 @@ on_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_len,
 			continue;
 		*out_len = *p;
 		*out = p + 1;
+		/* Browsers would ask their users for one. */
+		if (h->role == TLS_MUX && i == 0)
+			tls_ask_client(ssl);
 		return SSL_TLSEXT_ERR_OK;
 	}
 	/* After STARTTLS it is plain what is spoken. */
@@ -188,6 +191,16 @@ ticket_mac_set(EVP_MAC_CTX *mac, struct ticket_key *key)
 	return EVP_MAC_CTX_set_params(mac, params);
 }
 
+/*
+ * Who has shown a certificate shows it each time: a session that is resumed
+ * would lack its chain.
+ */
+static bool
+may_have_ticket(SSL *ssl)
+{
+	return SSL_get0_peer_certificate(ssl) == NULL;
+}
+
 /* OpenSSL: 1 fine, 2 fine but make a new ticket, 0 unknown, -1 failed. */
 static int
 on_ticket(SSL *ssl, unsigned char name[16], unsigned char *iv,
@@ -196,7 +209,7 @@ on_ticket(SSL *ssl, unsigned char name[16], unsigned char *iv,
 	struct ticket_key key;
 	int which = ticket_key_get(is_new ? NULL : name, &key), ret = -1;
 
-	if (which < 0)
+	if (which < 0 || (is_new && !may_have_ticket(ssl)))
 		return 0;
 	if (is_new) {
 		memcpy(name, key.name, 16);

@@ -67,6 +67,13 @@ const char *tls_why(struct arena *a);
 /* As conn_tls_verify(). The chain is what came with the leaf. */
 int tls_verify(X509 *leaf, STACK_OF(X509) * chain, struct str domain,
     bool is_server, const char **why_r);
+/* Is it a client's, by those who vouch for clients? As tls_verify(). */
+int tls_verify_client(X509 *leaf, STACK_OF(X509) * chain, const char **why_r);
+/* The xmppAddr in it, at most `max`, in the arena; how many. */
+size_t tls_cert_addrs(
+    const X509 *leaf, struct arena *a, struct str *addrs_r, size_t max);
+/* The client is to show a certificate if it has one, when any is trusted. */
+void tls_ask_client(SSL *ssl);
 /* For people: names, issuer, and how long it lasts. */
 void tls_cert_describe(X509 *leaf, char *text_r, size_t size);
 /* As tls_verify(), of the names alone. */
