@@ -265,13 +265,14 @@ mechanisms(struct arena *a)
 
 	while (h[n].mechanism != NULL)
 		n++;
-	names = (const char **)arena_zalloc(a, (2 * n + 3) * sizeof(*names));
+	names = (const char **)arena_zalloc(a, (2 * n + 4) * sizeof(*names));
 	for (n = 0; h->mechanism != NULL; h++) {
 		names[n++] = h->mechanism;
 		names[n++] = arena_printf(a, "%s-PLUS", h->mechanism);
 	}
 	names[n++] = "PLAIN";
-	names[n] = "EXTERNAL";
+	names[n++] = "EXTERNAL";
+	names[n] = "ANONYMOUS";
 	return names;
 }
 

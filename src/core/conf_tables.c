@@ -124,9 +124,10 @@ const struct option conf_auth_options[] = {
 	    .max = 20,
 	    .value = "EXTERNAL, SCRAM-SHA-512-PLUS, SCRAM-SHA-512, "
 		     "SCRAM-SHA-256-PLUS, SCRAM-SHA-256, SCRAM-SHA-1-PLUS, "
-		     "SCRAM-SHA-1, PLAIN",
+		     "SCRAM-SHA-1, PLAIN, ANONYMOUS",
 	    .help = "SASL mechanisms, in the order of offering; EXTERNAL is "
-		    "offered to who has shown a certificate for it",
+		    "offered to who has shown a certificate for it, ANONYMOUS "
+		    "by hosts where the module anonymous is on",
 	},
 	OPT_TEXT("client_ca_file", struct auth_conf, client_ca_file, "", 1000,
 	    "a PEM file of the authorities by whose certificates clients may "

@@ -39,6 +39,7 @@
 #include "core/command_call.h"
 #include "core/component.h"
 #include "core/excuse.h"
+#include "core/guest.h"
 #include "core/history.h"
 #include "core/host.h"
 #include "core/key_rate.h"

@@ -123,6 +123,13 @@ router_is_ours(struct str domain)
 	       component_has(domain);
 }
 
+bool
+router_is_remote(struct str domain)
+{
+	return host_find(domain) == NULL && service_find(domain) == NULL &&
+	       !component_has(domain);
+}
+
 void
 router_send(struct stanza *st)
 {

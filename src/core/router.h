@@ -20,6 +20,9 @@ API void router_send(struct stanza *st);
 /* Is it a domain of ours: a host, a service of a module, a component? */
 API bool router_is_ours(struct str domain);
 
+/* Is the domain none of ours, of our services or of our components? */
+API bool router_is_remote(struct str domain);
+
 /*
  * Who takes stanzas for domains that are neither ours nor a component's
  * (federation): he takes them over, from any loop. Without him they get

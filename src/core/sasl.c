@@ -60,6 +60,8 @@ may_offer(const struct host *host, const struct transport *t,
 {
 	if (str_is(mechanism, "EXTERNAL"))
 		return external_is_offered(host, t);
+	if (str_is(mechanism, "ANONYMOUS"))
+		return anonymous_is_offered(host);
 	if (str_is(mechanism, "PLAIN"))
 		return t->ops->is_tls(t) ||
 		       conf_now()->auth.allow_plain_without_tls;
@@ -164,6 +166,8 @@ sasl_new(struct host *host, const struct transport *t, struct str mechanism,
 		s->take = scram_take;
 	else if (str_is(mechanism, "EXTERNAL"))
 		s->take = external_take;
+	else if (str_is(mechanism, "ANONYMOUS"))
+		s->take = anonymous_take;
 	else
 		s->take = plain_take;
 	return s;
@@ -503,7 +507,10 @@ plain_take(struct sasl *s, struct str message)
 void
 sasl_step(struct sasl *s, struct str message, bool is_initial)
 {
-	if (is_initial && str_is_none(message)) {
+	if (is_initial && str_is_none(message) && s->take == anonymous_take) {
+		/* It has nothing to say that we would wait for (XEP-0175). */
+		message = STR("");
+	} else if (is_initial && str_is_none(message)) {
 		/* No initial response: an empty challenge asks for it. */
 		struct sasl_result r = { .what = SASL_CONTINUE };
 

@@ -50,4 +50,10 @@ bool external_is_offered(const struct host *host, const struct transport *t);
 bool external_is_there(const struct transport *t);
 void external_take(struct sasl *s, struct str message);
 
+/* sasl_anonymous.c */
+
+/* Does the host let guests in? */
+bool anonymous_is_offered(const struct host *host);
+void anonymous_take(struct sasl *s, struct str message);
+
 #endif

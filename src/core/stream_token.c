@@ -233,8 +233,9 @@ wanted(const struct stream *s, const struct login *l, const struct client *c)
 	struct str names[OFFERS_MAX];
 	size_t count = token_offer(s->transport, names, OFFERS_MAX);
 
-	/* It would outlive the certificate, and spares no round trip. */
-	if (strcmp(s->nego->mechanism, "EXTERNAL") == 0)
+	/* It would outlive the certificate or the guest. */
+	if (strcmp(s->nego->mechanism, "EXTERNAL") == 0 ||
+	    strcmp(s->nego->mechanism, "ANONYMOUS") == 0)
 		return STR_NONE;
 	for (size_t i = 0; e != NULL && i < count; i++)
 		if (str_eq(names[i], elem_attr(e, AT_MECHANISM)))

@@ -257,7 +257,7 @@ test_defaults(void **state)
 	assert_int_equal(conf->limits.negotiation_ms, 30000);
 	assert_int_equal(conf->limits.resume_ms, 600000);
 	assert_int_equal(conf->auth.scram_iterations, 10000);
-	assert_int_equal(conf->auth.mechanisms.count, 8);
+	assert_int_equal(conf->auth.mechanisms.count, 9);
 	assert_false(conf->auth.allow_plain_without_tls);
 
 	assert_non_null(host_module(conf, 0, "tower"));
