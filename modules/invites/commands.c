@@ -206,6 +206,95 @@ run_delete(struct cmd *c)
 		invite_delete(m, cmd_str(c, "id"), on_deleted, c);
 }
 
+static void
+run_delete_by_token(struct cmd *c)
+{
+	struct mod *m = mod_of(c);
+
+	if (m != NULL)
+		invite_delete(m, invite_id(cmd_arena(c), cmd_str(c, "token")),
+		    on_deleted, c);
+}
+
+static void
+run_expire_by_token(struct cmd *c)
+{
+	struct mod *m = mod_of(c);
+
+	if (m != NULL)
+		invite_expire(m, invite_id(cmd_arena(c), cmd_str(c, "token")),
+		    on_deleted, c);
+}
+
+static void
+on_expired(void *ctx, int err, uint64_t count)
+{
+	struct cmd *c = (struct cmd *)ctx;
+
+	if (err < 0)
+		cmd_fail(c, CMD_FAILED, 0, "%s", err_text(err));
+	else
+		cmd_result(c, json_integer((json_int_t)count));
+}
+
+static void
+run_expire_all(struct cmd *c)
+{
+	struct mod *m = mod_of(c);
+	struct str name;
+	struct jid jid;
+
+	if (m == NULL || !name_of(c, "username", &name))
+		return;
+	jid = jid_make(cmd_arena(c), name, mod_host(m)->jid.domain, STR_NONE);
+	invite_sweep(m, jid.bare, on_expired, c);
+}
+
+/* One host after the other. */
+struct cleanup {
+	struct cmd *cmd;
+	size_t next; /* of the hosts */
+	uint64_t count;
+};
+
+static void cleanup_go_on(struct cleanup *u);
+
+static void
+on_cleaned(void *ctx, int err, uint64_t count)
+{
+	struct cleanup *u = (struct cleanup *)ctx;
+
+	u->count += count;
+	if (err < 0)
+		on_expired(u->cmd, err, 0);
+	else
+		cleanup_go_on(u);
+}
+
+static void
+cleanup_go_on(struct cleanup *u)
+{
+	while (u->next < host_count()) {
+		struct host *h = host_at(u->next++);
+		struct mod *m = mod_find(h, "invites");
+
+		if (m != NULL) {
+			invite_sweep(m, STR_NONE, on_cleaned, u);
+			return;
+		}
+	}
+	on_expired(u->cmd, 0, u->count);
+}
+
+static void
+run_cleanup(struct cmd *c)
+{
+	struct cleanup *u = arena_new_of(cmd_arena(c), struct cleanup);
+
+	u->cmd = c;
+	cleanup_go_on(u);
+}
+
 #define INVITE_RESULT "{invite_uri:string, landing_page:string}"
 
 const struct command invites_commands[] = {
@@ -265,5 +354,33 @@ const struct command invites_commands[] = {
 	    .result_name = "res",
 	    .result = "rescode",
 	    .run = run_delete },
+	{ .name = "delete_invite_by_token",
+	    .tag = "purge",
+	    .help = "Have an invitation hold no longer, by its token",
+	    .args = { ARG("host", "string"), ARG("token", "string") },
+	    .result_name = "res",
+	    .result = "rescode",
+	    .run = run_delete_by_token },
+	{ .name = "expire_invite_by_token",
+	    .tag = "purge",
+	    .help = "Have an invitation expire now, by its token; it is listed "
+		    "until expired ones are cleaned up",
+	    .args = { ARG("host", "string"), ARG("token", "string") },
+	    .result_name = "res",
+	    .result = "rescode",
+	    .run = run_expire_by_token },
+	{ .name = "expire_invite_tokens",
+	    .tag = "purge",
+	    .help = "Have all invitations that a user made expire now",
+	    .args = { ARG("username", "string"), ARG("host", "string") },
+	    .result_name = "num_expired",
+	    .result = "integer",
+	    .run = run_expire_all },
+	{ .name = "cleanup_expired_invite_tokens",
+	    .tag = "purge",
+	    .help = "Delete invitations that have expired, of all hosts",
+	    .result_name = "num_deleted",
+	    .result = "integer",
+	    .run = run_cleanup },
 	COMMANDS_END,
 };

@@ -8,8 +8,8 @@ static const char *const kinds[] = { "account", "contact", "reset" };
 
 /* ---- as they are kept --------------------------------------------------- */
 
-static struct str
-hash_of(struct arena *a, struct str token)
+struct str
+invite_id(struct arena *a, struct str token)
 {
 	unsigned char *sum =
 	    (unsigned char *)arena_bytes(a, SHA256_DIGEST_LENGTH);
@@ -116,7 +116,9 @@ struct work {
 		store_done_fn *done;
 		invite_made_fn *made;
 		invite_found_fn *found;
+		store_count_fn *swept;
 	};
+	uint64_t count; /* of those swept */
 	void *ctx;
 };
 
@@ -129,7 +131,7 @@ work_new(const struct host *host, struct str token, void *ctx)
 	k->arena = a;
 	k->host = host;
 	k->token = str_dup(a, token);
-	k->id = hash_of(a, token);
+	k->id = invite_id(a, token);
 	k->asker = loop_self();
 	k->ctx = ctx;
 	return k;
@@ -164,12 +166,12 @@ static void
 work_end(struct work *k, int err)
 {
 	struct invites *s = k->is_busy ? state_of(k) : NULL;
-	struct str *id = s != NULL ? map_get(&s->busy, k->id) : NULL;
+	struct busy *b = s != NULL ? map_get(&s->busy, k->id) : NULL;
 
-	if (id != NULL) {
+	if (b != NULL) {
 		map_del(&s->busy, k->id);
-		str_free(id);
-		xfree(id);
+		str_free(&b->id);
+		xfree(b);
 	}
 	k->err = err;
 	loop_post(k->asker, told, k);
@@ -359,7 +361,11 @@ use(struct work *k, struct str by, store_done_fn *done)
 {
 	struct str host = k->host->jid.full;
 	struct store_write *w = store_write_new(host);
+	const struct invites *s = state_of(k);
+	const struct busy *b = s != NULL ? map_get(&s->busy, k->id) : NULL;
 
+	if (b != NULL && b->is_over)
+		k->inv.expires = MIN(k->inv.expires, clock_real());
 	k->inv.uses--;
 	k->inv.used_by = by;
 	put(w, host, &k->inv);
@@ -374,15 +380,15 @@ static void
 begin(struct work *k, void (*next)(struct work *k))
 {
 	struct invites *s = state_of(k);
-	struct str *id;
+	struct busy *b;
 
 	if (s == NULL || map_get(&s->busy, k->id) != NULL) {
 		work_end(k, s == NULL ? ERR_ABSENT : ERR_LIMIT);
 		return;
 	}
-	id = (struct str *)xzalloc(sizeof(*id));
-	*id = str_heap(k->id);
-	map_set(&s->busy, *id, id);
+	b = (struct busy *)xzalloc(sizeof(*b));
+	b->id = str_heap(k->id);
+	map_set(&s->busy, b->id, b);
 	k->is_busy = true;
 	k->tell = next;
 	kv_get(k->host->jid.full, STORE, k->id, on_kept, k);
@@ -590,6 +596,105 @@ invite_delete(struct mod *m, struct str id, store_done_fn *done, void *ctx)
 	k->tell = tell_done;
 	k->was_checked = true;
 	go_home(k, delete_at_home);
+}
+
+static void
+expire(struct work *k)
+{
+	struct store_write *w;
+
+	k->tell = tell_done;
+	if (k->err < 0) {
+		work_end(k, k->err);
+		return;
+	}
+	k->inv.expires = clock_real();
+	w = store_write_new(k->host->jid.full);
+	put(w, k->host->jid.full, &k->inv);
+	store_commit(&w, on_made, k);
+}
+
+static void
+expire_at_home(void *msg)
+{
+	begin((struct work *)msg, expire);
+}
+
+void
+invite_expire(struct mod *m, struct str id, store_done_fn *done, void *ctx)
+{
+	struct work *k = work_new(mod_host(m), STR(""), ctx);
+
+	k->id = str_dup(k->arena, id);
+	k->done = done;
+	k->tell = tell_done;
+	go_home(k, expire_at_home);
+}
+
+static void
+tell_swept(struct work *k)
+{
+	k->swept(k->ctx, k->err, k->count);
+}
+
+/* One that is being used is told; who uses it then writes. */
+static void
+sweep_expire(struct work *k, struct store_write *w, struct invite *inv)
+{
+	struct invites *s = state_of(k);
+	struct busy *b = s != NULL ? map_get(&s->busy, inv->id) : NULL;
+
+	if (b != NULL)
+		b->is_over = true;
+	inv->expires = clock_real();
+	put(w, k->host->jid.full, inv);
+	k->count++;
+}
+
+static void
+on_all_swept(void *ctx, int err, const struct kv_item *items, size_t count)
+{
+	struct work *k = (struct work *)ctx;
+	struct store_write *w;
+
+	if (err < 0) {
+		work_end(k, err);
+		return;
+	}
+	w = store_write_new(k->host->jid.full);
+	for (size_t i = 0; i < count; i++) {
+		struct invite inv =
+		    invite_read(k->arena, items[i].key, items[i].value);
+
+		if (k->inviter.n == 0 && is_over(&inv)) {
+			del(w, k->host->jid.full, &inv);
+			k->count++;
+		} else if (k->inviter.n > 0 && !is_over(&inv) && inv.uses > 0 &&
+			   str_eq(inv.by, k->inviter)) {
+			sweep_expire(k, w, &inv);
+		}
+	}
+	store_commit(&w, on_made, k);
+}
+
+static void
+sweep_at_home(void *msg)
+{
+	struct work *k = (struct work *)msg;
+
+	kv_list(k->host->jid.full, STORE, STR_NONE, false, INVITES_MAX * 2,
+	    on_all_swept, k);
+}
+
+void
+invite_sweep(struct mod *m, struct str by, store_count_fn *done, void *ctx)
+{
+	struct work *k = work_new(mod_host(m), STR(""), ctx);
+
+	k->inviter = str_is_none(by) ? STR("") : str_dup(k->arena, by);
+	k->swept = done;
+	k->tell = tell_swept;
+	go_home(k, sweep_at_home);
 }
 
 void

@@ -87,13 +87,13 @@ static void
 invites_stop(struct mod *m)
 {
 	struct invites *s = mod_state(m);
-	struct str *id;
+	struct busy *b;
 
 	adhoc_free(&s->adhoc);
 	addr_rate_fini(&s->failures);
-	for (size_t i = 0; (id = map_next(&s->busy, &i)) != NULL;) {
-		str_free(id);
-		xfree(id);
+	for (size_t i = 0; (b = map_next(&s->busy, &i)) != NULL;) {
+		str_free(&b->id);
+		xfree(b);
 	}
 	map_fini(&s->busy);
 }

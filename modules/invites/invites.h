@@ -44,11 +44,17 @@ struct invites_options {
 	uint64_t password_min;
 };
 
+/* One that is being used. */
+struct busy {
+	struct str id;
+	bool is_over; /* it has been made to expire meanwhile */
+};
+
 struct invites {
 	struct mod *mod;
 	struct adhoc *adhoc;
 	struct addr_rate failures; /* tokens that were no good */
-	struct map busy;	   /* ids of those being used; at home */
+	struct map busy;	   /* those being used, by id; at home */
 };
 
 /* ---- invite.c: all from any loop, `done` comes on the calling one ------- */
@@ -78,8 +84,19 @@ void invite_redeem_contact(struct mod *m, struct str token, struct str inviter,
 void invite_redeem(const struct host *host, struct str token,
     const struct jid *who, struct str password, bool was_checked,
     store_done_fn *done, void *ctx);
+/* The id by which the store has a token. */
+struct str invite_id(struct arena *a, struct str token);
 void invite_delete(
     struct mod *m, struct str id, store_done_fn *done, void *ctx);
+/* It is good for nothing from now on, but is listed until it goes. */
+void invite_expire(
+    struct mod *m, struct str id, store_done_fn *done, void *ctx);
+/*
+ * The same for all that are of `by` (a bare JID); with none, all that are over
+ * go. Tells how many there were.
+ */
+void invite_sweep(
+    struct mod *m, struct str by, store_count_fn *done, void *ctx);
 /* Is the user name kept for somebody? */
 void invite_is_reserved(
     const struct host *host, struct str name, store_done_fn *done, void *ctx);

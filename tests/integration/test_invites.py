@@ -177,6 +177,43 @@ async def test_revoked(server):
     assert server.ctl("delete_invite", "localhost", number)[0] != 0
 
 
+async def test_revoked_by_token(server):
+    """Expired ones are good for nothing, and listed until they are cleaned
+    up; deleted ones are gone."""
+    tokens = [token_of(command(server, "invite", "localhost"))
+              for _ in range(3)]
+    command(server, "expire_invite_by_token", "localhost", tokens[0])
+    command(server, "delete_invite_by_token", "localhost", tokens[1])
+    rows = command(server, "list_invites", "localhost").splitlines()
+    assert sorted(row.split("\t")[1] for row in rows) == ["false", "true"]
+    client = await stream(server, "juliet")
+    for token in tokens[:2]:
+        await refused("item-not-found", preauth(client, token))
+        for what in ("expire", "delete"):
+            if (what, token) != ("delete", tokens[0]):
+                assert server.ctl(f"{what}_invite_by_token", "localhost",
+                                  token)[0] != 0
+    assert command(server, "cleanup_expired_invite_tokens").strip() == "1"
+    assert command(server, "cleanup_expired_invite_tokens").strip() == "0"
+    rows = command(server, "list_invites", "localhost").splitlines()
+    assert [row.split("\t")[1] for row in rows] == ["true"]
+    await preauth(client, tokens[2])
+
+
+async def test_expired_by_inviter(server):
+    romeo = await login(server, "romeo")
+    token = token_of(field(
+        await execute(romeo, "urn:xmpp:invite#invite"), "uri"))
+    await execute(romeo, "urn:xmpp:invite#invite")
+    other = token_of(command(server, "invite", "localhost"))
+    for count in ("2", "0"):
+        assert command(server, "expire_invite_tokens", "romeo",
+                       "localhost").strip() == count
+    client = await stream(server, "juliet")
+    await refused("item-not-found", preauth(client, token))
+    await preauth(client, other)
+
+
 async def execute(client, node, inner="", session=None):
     session = f" sessionid='{session}'" if session else ""
     answer = await client.ask(
