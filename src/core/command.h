@@ -96,6 +96,21 @@ API void cmd_result(struct cmd *c, json_t *value);
 API void cmd_fail(struct cmd *c, enum cmd_error kind, int code, const char *fmt,
     ...) PRINTF_LIKE(4, 5);
 
+/*
+ * Work that goes on after the command that began it has answered: others tell
+ * how far it is, or end it. Static, and touched from any loop; what does the
+ * work adds to `count`, looks at is_aborted, and clears is_running at last.
+ */
+struct cmd_job {
+	_Atomic uint64_t count;
+	_Atomic bool is_running, is_aborted, has_run;
+};
+/* Answers; false when it runs already: the command has failed then. */
+API bool cmd_job_begin(struct cmd *c, struct cmd_job *job, const char *text);
+/* Answers with the state: "Operation finished, deleted 3 messages". */
+API void cmd_job_tell(struct cmd *c, const struct cmd_job *job);
+API void cmd_job_abort(struct cmd *c, struct cmd_job *job);
+
 /* A store_done_fn whose ctx is the command: a rescode, or why it failed. */
 API void cmd_on_done(void *ctx, int err);
 

@@ -61,6 +61,7 @@ extern const struct command commands_logs[];
 extern const struct command commands_modules[];
 extern const struct command commands_presence[];
 extern const struct command commands_roster[];
+extern const struct command commands_spool[];
 extern const struct command commands_s2s[];
 extern const struct command commands_server[];
 extern const struct command commands_sessions[];

@@ -15,6 +15,7 @@ static const struct command *const tables[] = {
 	commands_modules,
 	commands_presence,
 	commands_roster,
+	commands_spool,
 	commands_s2s,
 	commands_server,
 	commands_sessions,

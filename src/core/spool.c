@@ -432,3 +432,80 @@ spool_del(struct account *acct, struct str key)
 	if (sp->count > 0)
 		sp->count--;
 }
+
+/* ---- what is old ---- */
+
+#define EXPIRY_PAGE 100
+
+struct expiry {
+	struct account *account;
+	char bound[UUID_LEN + 1]; /* keys before it go */
+	bool has_more;
+	uint64_t count;
+	store_count_fn *done;
+	void *ctx;
+};
+
+static void expire_page(struct expiry *e);
+
+static void
+expiry_end(struct expiry *e, int err)
+{
+	account_unpin(e->account);
+	e->done(e->ctx, err, e->count);
+	xfree(e);
+}
+
+static void
+on_page_gone(void *ctx, int err)
+{
+	struct expiry *e = (struct expiry *)ctx;
+
+	if (err == 0 && e->has_more)
+		expire_page(e);
+	else
+		expiry_end(e, err);
+}
+
+static void
+on_old_page(void *ctx, int err, const struct kv_item *items, size_t count)
+{
+	struct expiry *e = (struct expiry *)ctx;
+	struct account *acct = e->account;
+	struct waiter *w;
+	size_t n = 0;
+
+	while (n < count && str_cmp(items[n].key, str_c(e->bound)) < 0)
+		spool_del(acct, items[n++].key);
+	if (n == 0) {
+		expiry_end(e, err);
+		return;
+	}
+	e->count += n;
+	e->has_more = n == EXPIRY_PAGE;
+	w = (struct waiter *)xzalloc(sizeof(*w));
+	w->done = on_page_gone;
+	w->ctx = e;
+	list_add(&spool_of(acct)->batch->waiters, &w->node);
+}
+
+static void
+expire_page(struct expiry *e)
+{
+	kv_list(e->account->jid.bare, STORE, STR_NONE, false, EXPIRY_PAGE,
+	    on_old_page, e);
+}
+
+void
+spool_expire(
+    struct account *acct, int64_t before, store_count_fn *done, void *ctx)
+{
+	struct expiry *e = (struct expiry *)xzalloc(sizeof(*e));
+
+	e->account = acct;
+	uuid7_min(before, e->bound);
+	e->done = done;
+	e->ctx = ctx;
+	account_pin(acct);
+	expire_page(e);
+}

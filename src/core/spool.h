@@ -10,6 +10,7 @@
 #define CORE_SPOOL_H
 
 #include "core/account.h"
+#include "store/store.h"
 
 /*
  * Keeps a copy of the message, with a delay stamp of the time it came. The
@@ -29,6 +30,13 @@ API void spool_del(struct account *acct, struct str key);
 API void spool_flush(struct account *acct, struct session *s);
 /* Number of messages kept; known once the account has been loaded. */
 API size_t spool_count(const struct account *acct);
+
+/*
+ * Deletes what came before that time (milliseconds since 1970), whoever
+ * waits for it; then done(ctx, err, number). The account is kept meanwhile.
+ */
+void spool_expire(
+    struct account *acct, int64_t before, store_count_fn *done, void *ctx);
 
 /*
  * For the loader of accounts: learns the number, holding the load by

@@ -2,6 +2,7 @@
 """What operators are given beside the server: the dashboard and the alerts
 know its metrics, and the unit shuts it in."""
 
+import asyncio
 import json
 import os
 import re
@@ -194,3 +195,57 @@ async def test_restore(make_server):
     message = await juliet.take(lambda e: e.name == "message")
     assert message.find("body").text == "before"
     await juliet.ping()
+
+
+async def test_old_offline_messages(make_server):
+    """What waits for those who are offline, and is old, goes: at once, or in
+    the background; an account in memory knows that it has less."""
+    server = make_server({"auth": {"allow_plain_without_tls": True}})
+    await server.start()
+    romeo = await server.client("romeo")
+    for user in ("juliet", "nurse"):
+        await server.register(user)
+
+    async def waiting(user):
+        _, value = await server.api("get_offline_count", user=user,
+                                    host="localhost")
+        return value
+
+    async def write(count):
+        for i in range(count):
+            for user in ("juliet", "nurse"):
+                romeo.send(f"<message to='{user}@localhost' id='{i}'>"
+                           "<body>hark</body></message>")
+        await romeo.ping("localhost")
+
+        async def all_wait():
+            return (await waiting("juliet"), await waiting("nurse")) == (
+                count, count)
+        await server.wait_until(all_wait, "messages in the spool")
+
+    async def status():
+        _, value = await server.api("delete_old_messages_status",
+                                    host="localhost")
+        return value
+
+    assert await status() == "Operation not started, deleted 0 messages"
+    await write(100)
+    assert await server.api("delete_old_messages", days=1) == (200, 0)
+    assert await waiting("nurse") == 100
+    await asyncio.sleep(0.01)
+    assert await server.api("delete_old_messages", days=0) == (200, 0)
+    assert (await waiting("juliet"), await waiting("nurse")) == (0, 0)
+
+    await write(100)
+    await asyncio.sleep(0.01)
+    code, _ = await server.api("delete_old_messages_batch", host="localhost",
+                               days=0, batch_size=10, rate=1000)
+    assert code == 200
+
+    async def is_done():
+        return await status() == "Operation finished, deleted 200 messages"
+    await server.wait_until(is_done, "the end of the deletion")
+    juliet = await server.client("juliet", register=False)
+    juliet.send("<presence/>")
+    assert (await juliet.elem()).name == "presence"
+    await juliet.ping("localhost")
