@@ -106,10 +106,10 @@ struct cmd_job {
 	_Atomic bool is_running, is_aborted, has_run;
 };
 /* Answers; false when it runs already: the command has failed then. */
-API bool cmd_job_begin(struct cmd *c, struct cmd_job *job, const char *text);
+bool cmd_job_begin(struct cmd *c, struct cmd_job *job, const char *text);
 /* Answers with the state: "Operation finished, deleted 3 messages". */
-API void cmd_job_tell(struct cmd *c, const struct cmd_job *job);
-API void cmd_job_abort(struct cmd *c, struct cmd_job *job);
+void cmd_job_tell(struct cmd *c, const struct cmd_job *job);
+void cmd_job_abort(struct cmd *c, struct cmd_job *job);
 
 /* A store_done_fn whose ctx is the command: a rescode, or why it failed. */
 API void cmd_on_done(void *ctx, int err);

@@ -5,6 +5,7 @@
 #include "core/daemon.h"
 #include "core/host.h"
 #include "core/session.h"
+#include "net/tls.h"
 #include "store/backend.h"
 
 #include <errno.h>
@@ -265,6 +266,38 @@ run_list_cluster_detailed(struct cmd *c)
 	cmd_gather(c, sessions_part, on_sessions);
 }
 
+/* Certificates ------------------------------------------------------------*/
+
+/* Is it what one of our hosts shows? */
+static bool
+is_cert_used(const char *file)
+{
+	struct tls_report r;
+
+	for (size_t i = 0; i < host_count(); i++)
+		if (tls_report(host_at(i)->jid.domain, &r) &&
+		    strncmp(r.file, file, sizeof(r.file) - 1) == 0)
+			return true;
+	return false;
+}
+
+static void
+add_cert(void *ctx, struct str name, const char *file)
+{
+	json_array_append_new((json_t *)ctx,
+	    json_pack("{s:s%, s:s, s:s}", "domain", name.p, name.n, "file",
+		file, "used", is_cert_used(file) ? "true" : "false"));
+}
+
+static void
+run_list_certificates(struct cmd *c)
+{
+	json_t *list = json_array();
+
+	tls_each_name(add_cert, list);
+	cmd_result(c, list);
+}
+
 const struct command commands_server[] = {
 	{ .name = "status",
 	    .tag = "server",
@@ -290,6 +323,13 @@ const struct command commands_server[] = {
 	    .result_name = "res",
 	    .result = "rescode",
 	    .run = run_restart },
+	{ .name = "list_certificates",
+	    .tag = "acme",
+	    .help = "List the names that there are certificates for, and "
+		    "whether a host shows them",
+	    .result_name = "certificates",
+	    .result = "[{domain:string, file:string, used:string}]",
+	    .run = run_list_certificates },
 	{ .name = "reload_config",
 	    .tag = "config",
 	    .help = "Read the configuration and the certificates again",

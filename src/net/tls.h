@@ -50,6 +50,10 @@ struct tls_report {
 /* Of those in use; false when there is none for it. From any thread. */
 bool tls_report(struct str host, struct tls_report *r);
 
+/* Each name of each of those in use, with its file. From any thread. */
+void tls_each_name(
+    void (*fn)(void *ctx, struct str name, const char *file), void *ctx);
+
 /*
  * ALPN that a listener answers: "xmpp-client", "xmpp-server", "http/1.1", or
  * the first or the last (conn_tls_alpn() then tells which).

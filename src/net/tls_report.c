@@ -27,3 +27,16 @@ tls_report(struct str host, struct tls_report *r)
 	tls_certs_unref(&certs);
 	return cert != NULL;
 }
+
+void
+tls_each_name(
+    void (*fn)(void *ctx, struct str name, const char *file), void *ctx)
+{
+	struct tls_certs *certs = tls_installed();
+
+	for (size_t i = 0; certs != NULL && i < certs->count; i++)
+		for (size_t j = 0; j < certs->certs[i]->name_count; j++)
+			fn(ctx, certs->certs[i]->names[j],
+			    certs->certs[i]->file);
+	tls_certs_unref(&certs);
+}

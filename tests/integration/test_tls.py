@@ -87,6 +87,11 @@ async def test_sni(make_server, authority):
                      ["subjectAltName"]]
             assert names == [name]
             await client.auth("SCRAM-SHA-1")
+    status, listed = await server.api("list_certificates")
+    assert status == 200 and listed == [
+        {"domain": name, "used": "true",
+         "file": os.path.join(server.folder, f"{name}.pem")}
+        for name in sorted(server.hosts)]
 
 
 async def test_wildcard_files(make_server, authority):
