@@ -34,18 +34,6 @@ static const struct auth_backend backend = {
 	.state_free = auth_program_free,
 };
 
-static void
-start(struct mod *m)
-{
-	mod_publish("auth_external", &backend);
-}
-
-static void
-stop(struct mod *m)
-{
-	auth_backend_stop(m, &backend);
-}
-
 static const struct option options[] = {
 	OPT_LIST("program", struct external, program, "", 20,
 	    "path and arguments of the program"),
@@ -61,6 +49,5 @@ MODULE(auth_external) = {
 	.is_optional = true,
 	.options_size = sizeof(struct external),
 	.options = options,
-	.start = start,
-	.stop = stop,
+	.auth = &backend,
 };

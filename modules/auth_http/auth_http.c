@@ -228,18 +228,6 @@ unload(void)
 	curl_global_cleanup();
 }
 
-static void
-start(struct mod *m)
-{
-	mod_publish("auth_http", &backend);
-}
-
-static void
-stop(struct mod *m)
-{
-	auth_backend_stop(m, &backend);
-}
-
 static const char *const methods[] = { "post", "get", NULL };
 
 static const struct option options[] = {
@@ -274,6 +262,5 @@ MODULE(auth_http) = {
 	.options = options,
 	.load = load,
 	.unload = unload,
-	.start = start,
-	.stop = stop,
+	.auth = &backend,
 };

@@ -222,12 +222,6 @@ static const struct auth_backend backend = {
 	.state_free = state_free,
 };
 
-static void
-start(struct mod *m)
-{
-	mod_publish("auth_jwt", &backend);
-}
-
 static const struct option options[] = {
 	OPT_LIST("key_files", struct jwt, key_files, "", 20,
 	    "files with the signers' public keys or certificates (PEM), or "
@@ -254,5 +248,5 @@ MODULE(auth_jwt) = {
 	.is_optional = true,
 	.options_size = sizeof(struct jwt),
 	.options = options,
-	.start = start,
+	.auth = &backend,
 };

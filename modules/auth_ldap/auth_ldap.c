@@ -400,18 +400,6 @@ static const struct auth_backend backend = {
 	.state_free = link_free,
 };
 
-static void
-start(struct mod *m)
-{
-	mod_publish("auth_ldap", &backend);
-}
-
-static void
-stop(struct mod *m)
-{
-	auth_backend_stop(m, &backend);
-}
-
 static const char *const tls_choices[] = { "starttls", "none", NULL };
 
 static const struct option options[] = {
@@ -452,6 +440,5 @@ MODULE(auth_ldap) = {
 	.is_optional = true,
 	.options_size = sizeof(struct directory),
 	.options = options,
-	.start = start,
-	.stop = stop,
+	.auth = &backend,
 };

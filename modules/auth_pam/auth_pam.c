@@ -29,18 +29,6 @@ static const struct auth_backend backend = {
 	.state_free = auth_program_free,
 };
 
-static void
-start(struct mod *m)
-{
-	mod_publish("auth_pam", &backend);
-}
-
-static void
-stop(struct mod *m)
-{
-	auth_backend_stop(m, &backend);
-}
-
 static const struct option options[] = {
 	OPT_TEXT("service", struct pam, service, "rookery", 100,
 	    "PAM's service: the file in /etc/pam.d"),
@@ -61,6 +49,5 @@ MODULE(auth_pam) = {
 	.is_optional = true,
 	.options_size = sizeof(struct pam),
 	.options = options,
-	.start = start,
-	.stop = stop,
+	.auth = &backend,
 };

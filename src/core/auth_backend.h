@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Backends of accounts that are not our own: modules called auth_NAME, which
- * publish one of these tables by that name. `auth.backends` says which are
+ * Backends of accounts that are not our own: modules called auth_NAME, in
+ * whose table is one of these. `auth.backends` says which are
  * asked, in which order; a host has those whose module is on for it.
  */
 #ifndef CORE_AUTH_BACKEND_H
@@ -53,10 +53,10 @@ struct auth_backend {
 	void (*state_free)(void *state);
 };
 
-/* For modules: when they start and stop. Ends the states of this worker. */
-API void auth_backend_stop(struct mod *m, const struct auth_backend *b);
-
 /* ---- for the core ----*/
+
+/* Its module stops: ends the states of this worker. */
+void auth_backend_stop(struct mod *m, const struct auth_backend *b);
 
 /* 0, ERR_DENIED (nobody says yes), ERR_STORE, ERR_LIMIT; on this loop. */
 typedef void auth_fn(void *ctx, int err);

@@ -331,6 +331,8 @@ unwanted_stop(struct worker *w)
 		service_clear(m);
 		if (m->table->stop != NULL)
 			m->table->stop(m);
+		if (m->table->auth != NULL)
+			auth_backend_stop(m, m->table->auth);
 	}
 	if (count == 0)
 		return;
@@ -358,6 +360,10 @@ mod_update(struct mod *m, const void *options)
 		m->table->reload(m);
 }
 
+/*
+ * No handler of an instance runs before its start has returned, nor after
+ * its stop was called.
+ */
 static void
 item_carry_out(struct worker *w, const struct plan_item *item)
 {
@@ -372,15 +378,13 @@ item_carry_out(struct worker *w, const struct plan_item *item)
 	}
 	m = mod_new(w, item);
 	service_set(m);
+	if (m->table->auth != NULL)
+		mod_publish(mod_name(m), m->table->auth);
 	if (m->table->start != NULL)
 		m->table->start(m);
 	m->is_on = true;
 }
 
-/*
- * No handler of an instance runs before its start has returned, nor after
- * its stop was called.
- */
 unsigned
 mod_generation(void)
 {

@@ -269,6 +269,8 @@ struct module {
 	const struct identity *identities;
 	const struct command *commands;
 	const struct http_route *http; /* of its host, see core/web.h */
+	/* A backend of accounts, by the module's name: core/auth_backend.h */
+	const struct auth_backend *auth;
 	/*
 	 * A domain of its own: the option (OPT_HOST) that names it, and what
 	 * is sent there. A stanza for it comes at the home of its bare JID.
