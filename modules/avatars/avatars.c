@@ -2,10 +2,15 @@
 /*
  * XEP-0398: keeps the avatar that an account publishes (XEP-0084) and the
  * photo of its vCard the same, whichever was set last, and tells its hash in
- * presence (XEP-0153). It reads and writes both as the account itself would,
- * by iqs to its own address: these come behind what the client has sent.
+ * presence (XEP-0153). The rest of the vCard and of the one in the new format
+ * (XEP-0292) are kept the same in the same way. All are read and written as the
+ * account itself would, by iqs to its own address: these come behind what the
+ * client has sent. Everybody reads the vCard, so what is not for everybody
+ * where it was published does not get there.
  */
-#include "core/module.h"
+#include "cards.h"
+
+#include "xep/0004-forms.h"
 
 #include <openssl/evp.h>
 
@@ -14,17 +19,20 @@
 #define TIMEOUT SECONDS(60)
 #define HASH_LEN 40
 
-enum from { FROM_NONE, FROM_PEP, FROM_VCARD };
+/* Of the avatar, and of all else on the card. */
+enum from { FROM_NONE, FROM_PEP, FROM_VCARD, FROM_CARD4, FROM_CARD };
 
 /* In the account's slot. What is under way has this as its ctx. */
 struct avatars {
 	struct mod *mod;
 	struct account *acct; /* pinned while `now` is set */
-	enum from now, next;
+	enum from now, next, next_card;
 	struct str hash; /* in force; heap, or none */
 	/* Of what is under way; heap. */
 	struct str id, type, base64;
 	size_t bytes;
+	bool is_public;	 /* the avatar is readable by everybody */
+	struct str card; /* of a card: its text; heap */
 };
 
 static struct avatars *
@@ -43,6 +51,7 @@ forget_image(struct avatars *av)
 	str_free(&av->id);
 	str_free(&av->type);
 	str_free(&av->base64);
+	str_free(&av->card);
 }
 
 static void
@@ -141,6 +150,47 @@ ask_items(struct avatars *av, ns_t node, struct str id, iq_answer_fn *fn)
 	iq_send(iq, TIMEOUT, fn, av);
 }
 
+static void
+ask_config(struct avatars *av, ns_t node, iq_answer_fn *fn)
+{
+	struct stanza *iq = iq_new(av, IQ_GET);
+
+	elem_set(
+	    elem_add(elem_add(iq->root, EL_OWNER_PUBSUB), EL_OWNER_CONFIGURE),
+	    AT_NODE, names_ns_uri(node));
+	iq_send(iq, TIMEOUT, fn, av);
+}
+
+/* Is the node for everybody? */
+static bool
+is_open(const struct stanza *answer)
+{
+	struct elem *e;
+
+	if (answer == NULL || answer->type != IQ_RESULT)
+		return false;
+	e = elem_child(
+	    elem_child(answer->root, EL_OWNER_PUBSUB), EL_OWNER_CONFIGURE);
+	return str_is(
+	    form_value(form_of(e, NULL), "pubsub#access_model"), "open");
+}
+
+static bool
+is_absent(const struct stanza *answer)
+{
+	return answer != NULL && answer->type == IQ_ERROR &&
+	       elem_child(elem_child(answer->root, EL_ERROR),
+		   EL_ITEM_NOT_FOUND) != NULL;
+}
+
+static struct elem *
+card_of(const struct stanza *answer)
+{
+	return answer != NULL && answer->type == IQ_RESULT
+		   ? elem_child(answer->root, EL_VCARD)
+		   : NULL;
+}
+
 /* The payload of the first item, or NULL. */
 static struct elem *
 payload_of(const struct stanza *answer)
@@ -154,8 +204,9 @@ payload_of(const struct stanza *answer)
 	return elem_child(elem_child(items, EL_PUBSUB_ITEM), EL_ANY);
 }
 
+/* The item. */
 static struct elem *
-publication(struct stanza *iq, ns_t node, struct str id, qname_t name)
+publication(struct stanza *iq, ns_t node, struct str id)
 {
 	struct elem *publish =
 	    elem_add(elem_add(iq->root, EL_PUBSUB), EL_PUBLISH);
@@ -163,7 +214,7 @@ publication(struct stanza *iq, ns_t node, struct str id, qname_t name)
 
 	elem_set(publish, AT_NODE, names_ns_uri(node));
 	elem_set_copy(item, AT_ID, id);
-	return elem_add(item, name);
+	return item;
 }
 
 static void
@@ -207,6 +258,10 @@ finish(struct avatars *av)
 {
 	enum from next = av->next;
 
+	if (next == FROM_NONE) {
+		next = av->next_card;
+		av->next_card = FROM_NONE;
+	}
 	av->now = av->next = FROM_NONE;
 	forget_image(av);
 	if (next != FROM_NONE)
@@ -248,9 +303,7 @@ static void
 on_vcard_for_pep(void *ctx, struct stanza *answer)
 {
 	struct avatars *av = ctx;
-	struct elem *card = answer != NULL && answer->type == IQ_RESULT
-				? elem_child(answer->root, EL_VCARD)
-				: NULL;
+	struct elem *card = card_of(answer);
 	struct stanza *iq;
 
 	if (card == NULL) {
@@ -294,6 +347,10 @@ on_metadata(void *ctx, struct stanza *answer)
 
 	while (info != NULL && elem_attr(info, AT_URL).n > 0)
 		info = elem_next(info, EL_AVATAR_INFO);
+	if (info != NULL && !av->is_public) {
+		info = NULL;
+		is_none = true;
+	}
 	if (info != NULL && elem_attr(info, AT_ID).n == HASH_LEN) {
 		av->id = str_heap(elem_attr(info, AT_ID));
 		av->type = str_heap(elem_attr(info, AT_TYPE));
@@ -306,6 +363,20 @@ on_metadata(void *ctx, struct stanza *answer)
 	} else {
 		finish(av);
 	}
+	stanza_free(&answer);
+}
+
+/* Where there is no node there is nothing to be kept from anybody. */
+static void
+on_data_config(void *ctx, struct stanza *answer)
+{
+	struct avatars *av = ctx;
+
+	av->is_public = is_open(answer) || is_absent(answer);
+	if (av->is_public || (answer != NULL && answer->type == IQ_RESULT))
+		ask_items(av, NS_AVATAR_METADATA, STR_NONE, on_metadata);
+	else
+		finish(av);
 	stanza_free(&answer);
 }
 
@@ -329,8 +400,9 @@ publish_metadata(struct avatars *av)
 	struct stanza *iq = iq_new(av, IQ_SET);
 	struct elem *info, *metadata;
 
-	metadata = publication(iq, NS_AVATAR_METADATA,
-	    av->id.n > 0 ? av->id : STR("none"), EL_AVATAR_METADATA);
+	metadata = elem_add(publication(iq, NS_AVATAR_METADATA,
+				av->id.n > 0 ? av->id : STR("none")),
+	    EL_AVATAR_METADATA);
 	if (av->id.n > 0) {
 		info = elem_add(metadata, EL_AVATAR_INFO);
 		elem_set_uint(info, AT_BYTES, av->bytes);
@@ -370,7 +442,8 @@ publish_photo(struct avatars *av, const struct elem *photo, struct str bytes)
 		return;
 	}
 	iq = iq_new(av, IQ_SET);
-	data = publication(iq, NS_AVATAR_DATA, av->id, EL_AVATAR_DATA);
+	data =
+	    elem_add(publication(iq, NS_AVATAR_DATA, av->id), EL_AVATAR_DATA);
 	elem_set_text(data, str_base64(iq->arena, bytes));
 	iq_send(iq, TIMEOUT, on_data_set, av);
 }
@@ -379,9 +452,7 @@ static void
 on_vcard(void *ctx, struct stanza *answer)
 {
 	struct avatars *av = ctx;
-	struct elem *card = answer != NULL && answer->type == IQ_RESULT
-				? elem_child(answer->root, EL_VCARD)
-				: NULL;
+	struct elem *card = card_of(answer);
 	struct elem *photo = elem_child(card, EL_VCARD_PHOTO);
 	struct str bytes;
 
@@ -396,6 +467,119 @@ on_vcard(void *ctx, struct stanza *answer)
 	stanza_free(&answer);
 }
 
+/* ---- the rest of the card ---------------------------------------------- */
+
+static void
+on_card_set(void *ctx, struct stanza *answer)
+{
+	stanza_free(&answer);
+	finish(ctx);
+}
+
+/* The card that was read first, again. */
+static struct elem *
+card_again(const struct avatars *av, struct arena *a)
+{
+	return xml_parse(a, str_dup(a, av->card), NULL, NS_NONE, NULL);
+}
+
+static void
+send_or_finish(struct avatars *av, struct stanza *iq, bool is_new)
+{
+	if (is_new) {
+		iq_send(iq, TIMEOUT, on_card_set, av);
+		return;
+	}
+	stanza_free(&iq);
+	finish(av);
+}
+
+static void
+on_vcard_for_card4(void *ctx, struct stanza *answer)
+{
+	struct avatars *av = ctx;
+	struct elem *old = card_of(answer), *card, *from;
+	struct stanza *iq;
+
+	if (old == NULL) {
+		stanza_free(&answer);
+		finish(av);
+		return;
+	}
+	iq = iq_new(av, IQ_SET);
+	card = elem_add_copy(iq->root, old);
+	from = card_again(av, iq->arena);
+	stanza_free(&answer);
+	send_or_finish(av, iq, from != NULL && card_carry(card, from, CARD_4));
+}
+
+static void
+on_card4(void *ctx, struct stanza *answer)
+{
+	struct avatars *av = ctx;
+	struct elem *card = payload_of(answer);
+
+	if (elem_name(card) == EL_VCARD4) {
+		av->card = str_heap(xml_text(answer->arena, card));
+		ask_vcard(av, on_vcard_for_card4);
+	} else {
+		finish(av);
+	}
+	stanza_free(&answer);
+}
+
+static void
+on_card4_config(void *ctx, struct stanza *answer)
+{
+	struct avatars *av = ctx;
+
+	if (is_open(answer))
+		ask_items(av, NS_VCARD4_NODE, STR_NONE, on_card4);
+	else
+		finish(av);
+	stanza_free(&answer);
+}
+
+/* What it says beyond the vCard stays. */
+static void
+on_card4_for_vcard(void *ctx, struct stanza *answer)
+{
+	struct avatars *av = ctx;
+	struct elem *old = payload_of(answer), *item, *card, *from;
+	struct str id = elem_attr(elem_parent(old), AT_ID);
+	struct stanza *iq;
+
+	if (!is_absent(answer) &&
+	    (answer == NULL || answer->type != IQ_RESULT)) {
+		stanza_free(&answer);
+		finish(av);
+		return;
+	}
+	iq = iq_new(av, IQ_SET);
+	item = publication(iq, NS_VCARD4_NODE, id.n > 0 ? id : STR("current"));
+	card = elem_name(old) == EL_VCARD4 ? elem_add_copy(item, old)
+					   : elem_add(item, EL_VCARD4);
+	from = card_again(av, iq->arena);
+	stanza_free(&answer);
+	send_or_finish(
+	    av, iq, from != NULL && card_carry(card, from, CARD_TEMP));
+}
+
+static void
+on_card(void *ctx, struct stanza *answer)
+{
+	struct avatars *av = ctx;
+	struct elem *card = card_of(answer);
+
+	if (card != NULL) {
+		av->card = str_heap(xml_text(answer->arena, card));
+		ask_items(av, NS_VCARD4_NODE, STR_NONE, on_card4_for_vcard);
+	} else {
+		finish(av);
+	}
+	stanza_free(&answer);
+}
+
 /* ---- what clients do --------------------------------------------------- */
 
 /* One at a time; what comes meanwhile is looked at after. */
@@ -403,33 +587,59 @@ static void
 begin(struct avatars *av, enum from from)
 {
 	if (av->now != FROM_NONE) {
-		av->next = from;
+		if (from == FROM_CARD || from == FROM_CARD4)
+			av->next_card = from;
+		else
+			av->next = from;
 		return;
 	}
 	account_pin(av->acct);
 	av->now = from;
-	if (from == FROM_PEP)
-		ask_items(av, NS_AVATAR_METADATA, STR_NONE, on_metadata);
-	else
+	switch (from) {
+	case FROM_PEP:
+		ask_config(av, NS_AVATAR_DATA, on_data_config);
+		break;
+	case FROM_VCARD:
 		ask_vcard(av, on_vcard);
+		break;
+	case FROM_CARD4:
+		ask_config(av, NS_VCARD4_NODE, on_card4_config);
+		break;
+	case FROM_CARD:
+		ask_vcard(av, on_card);
+		break;
+	case FROM_NONE:
+		break;
+	}
 }
 
-/* Is it about the avatar? */
+/* Which of ours is it about? Who may read the image counts as well. */
 static enum from
 changes(const struct stanza *iq)
 {
+	static const struct {
+		ns_t node;
+		enum from from;
+		bool is_owners;
+	} nodes[] = {
+		{ NS_AVATAR_METADATA, FROM_PEP, false },
+		{ NS_AVATAR_DATA, FROM_PEP, true },
+		{ NS_VCARD4_NODE, FROM_CARD4, false },
+	};
 	struct elem *payload = stanza_payload(iq), *e;
+	bool is_owners = elem_name(payload) == EL_OWNER_PUBSUB;
 
 	if (elem_name(payload) == EL_VCARD)
 		return FROM_VCARD;
-	if (elem_name(payload) != EL_PUBSUB &&
-	    elem_name(payload) != EL_OWNER_PUBSUB)
+	if (elem_name(payload) != EL_PUBSUB && !is_owners)
 		return FROM_NONE;
 	for (e = elem_child(payload, EL_ANY); e != NULL;
 	     e = elem_next(e, EL_ANY))
-		if (str_eq(elem_attr(e, AT_NODE),
-			names_ns_uri(NS_AVATAR_METADATA)))
-			return FROM_PEP;
+		for (size_t i = 0; i < ARRAY_LEN(nodes); i++)
+			if (str_eq(elem_attr(e, AT_NODE),
+				names_ns_uri(nodes[i].node)) &&
+			    (is_owners || !nodes[i].is_owners))
+				return nodes[i].from;
 	return FROM_NONE;
 }
 
@@ -447,6 +657,8 @@ on_iq(struct mod *m, struct stanza *iq)
 	acct = from != FROM_NONE ? account_peek(iq->to.bare) : NULL;
 	if (acct != NULL)
 		begin(avatars_of(m, acct), from);
+	if (acct != NULL && from == FROM_VCARD)
+		begin(avatars_of(m, acct), FROM_CARD);
 	return STANZA_PASS;
 }
 
@@ -463,11 +675,12 @@ static const struct hook hooks[] = {
 
 static const struct feature features[] = {
 	{ TO_ACCOUNT, STR_INIT("urn:xmpp:pep-vcard-conversion:0") },
+	{ TO_HOST | TO_ACCOUNT, STR_INIT("urn:ietf:params:xml:ns:vcard-4.0") },
 	FEATURES_END,
 };
 
 MODULE(avatars) = {
-	.summary = "keep avatars and photos of vCards the same",
+	.summary = "keep avatars and cards in all their formats the same",
 	.needs = needs,
 	.account_size = sizeof(struct avatars),
 	.hooks = hooks,

@@ -111,6 +111,9 @@ static const struct known {
 	{ "storage:bookmarks", false, "whitelist", "1", "never" },
 	{ "urn:xmpp:bookmarks:1", false, "whitelist", "max", "never" },
 	{ "urn:xmpp:mds:displayed:0", false, "whitelist", "max", "never" },
+	/* What is in the vCard as well, which everybody reads (XEP-0398). */
+	{ "urn:xmpp:avatar:", true, "open", "1", "on_sub_and_presence" },
+	{ "urn:xmpp:vcard4", false, "open", "1", "on_sub_and_presence" },
 	/* Keys are for everybody who wants to write (XEP-0384, 4.6). */
 	{ "eu.siacs.conversations.axolotl.", true, "open", "1",
 	    "on_sub_and_presence" },
