@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * XEP-0030: Service Discovery of the host and of accounts, with the addresses
- * of XEP-0157 as a form (XEP-0128), and XEP-0115 and XEP-0390: the host's
- * capabilities in its stream features. An account tells what it can only to
- * itself and to those who may see its presence.
+ * of XEP-0157 and XEP-0455 as forms (XEP-0128), and XEP-0115 and XEP-0390: the
+ * host's capabilities in its stream features. An account tells what it can only
+ * to itself and to those who may see its presence.
  */
 #include "core/module.h"
 
@@ -17,6 +17,7 @@
 struct disco_options {
 	struct str_list abuse, admin, feedback, sales, security, status,
 	    support;
+	struct str_list outage;
 };
 
 /* The hash functions of our capabilities (XEP-0300 requires these). */
@@ -109,6 +110,22 @@ add_contacts(struct mod *m, struct elem *query)
 	}
 }
 
+/* XEP-0455: where it is said what is wrong when we can't say it. */
+static void
+add_outage(struct mod *m, struct elem *query)
+{
+	const struct disco_options *o = mod_options(m);
+	struct elem *field;
+
+	if (o->outage.count == 0)
+		return;
+	field = form_add_field(form_add(query, "result", "urn:xmpp:sos:0"),
+	    "list-multi", "external-status-addresses", NULL, STR_NONE);
+	for (size_t i = 0; i < o->outage.count; i++)
+		form_add_value(
+		    field, str_dup(elem_arena(query), o->outage.item[i]));
+}
+
 /* `iq` is NULL when the answer is for our own hash. */
 static void
 fill_info(struct mod *m, int where, struct elem *query, const struct stanza *iq)
@@ -117,8 +134,10 @@ fill_info(struct mod *m, int where, struct elem *query, const struct stanza *iq)
 
 	mod_each_identity(host, where, add_identity, query);
 	mod_each_feature(host, where, add_feature, query);
-	if (where == TO_HOST)
+	if (where == TO_HOST) {
 		add_contacts(m, query);
+		add_outage(m, query);
+	}
 	hook_disco(HOOK_DISCO_INFO, host, query, iq);
 }
 
@@ -282,6 +301,20 @@ disco_stop(struct mod *m)
 	forget_hashes(d);
 }
 
+/* Clients fetch it without asking us, and believe it. */
+static void
+disco_check(struct mod *m, struct check *c)
+{
+	const struct disco_options *o = mod_options(m);
+
+	for (size_t i = 0; i < o->outage.count; i++)
+		if (!str_has_prefix(o->outage.item[i], STR("https://")))
+			check_say(c, CHECK_WARNING,
+			    "disco: {external_status: [https://...]}",
+			    "outage status", STR_FMT " is no address by HTTPS",
+			    STR_ARG(o->outage.item[i]));
+}
+
 /* ---- the table --------------------------------------------------------- */
 
 #define CONTACT(name, field) \
@@ -296,6 +329,9 @@ static const struct option options[] = {
 	CONTACT("security", security),
 	CONTACT("status", status),
 	CONTACT("support", support),
+	OPT_LIST("external_status", struct disco_options, outage, "", 10,
+	    "addresses of files, on other machines, that say what is wrong "
+	    "with this server (XEP-0455)"),
 	OPTIONS_END,
 };
 
@@ -335,4 +371,5 @@ MODULE(disco) = {
 	.features = features,
 	.identities = identities,
 	.stop = disco_stop,
+	.check = disco_check,
 };
