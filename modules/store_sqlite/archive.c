@@ -10,10 +10,14 @@ bind_id(sqlite3_stmt *st, int i, const struct uuid *id)
 	bind_bytes(st, i, str_mem(id->b, ID_LEN));
 }
 
+/*
+ * No seq is ever used twice, whatever was deleted or undone: what the tail, the
+ * indices and the index of words know by it would be another's.
+ */
 int
 archive_state(struct db *db)
 {
-	int64_t high, dead;
+	int64_t high, entered, dead;
 	int err;
 
 	err = db_number(
@@ -24,12 +28,16 @@ archive_state(struct db *db)
 		    &db->index_high);
 	if (err == 0)
 		err = db_number(db,
+		    db_prepare(db, "SELECT entered FROM archive_index"), 0,
+		    &entered);
+	if (err == 0)
+		err = db_number(db,
 		    db_prepare(
 			db, "SELECT 1 FROM archive_owner WHERE owner IS NULL"),
 		    0, &dead);
 	if (err != 0)
 		return err;
-	db->seq_high = MAX(high, db->index_high);
+	db->seq_high = MAX(MAX(high, entered), db->index_high);
 	db->has_dead = dead != 0;
 	return 0;
 }
@@ -51,7 +59,7 @@ row_delete(struct db *db, int64_t seq)
 
 	if (st != NULL)
 		sqlite3_bind_int64(st, 1, seq);
-	tail_gone(db, seq);
+	tail_change(db, seq);
 	return db_run(db, st);
 }
 
@@ -244,6 +252,7 @@ replace(struct db *db, const struct store_change *c)
 		err = media_forget(db, key, c->item.id);
 	if (err < 0)
 		return err;
+	tail_change(db, seq);
 
 	st = db_prepare(db,
 	    "UPDATE archive SET xml = ?2, body = NULL, media_url = NULL,"
@@ -283,7 +292,7 @@ clear_with(struct db *db, int64_t key, struct str with)
 	bind_text(st, 2, bare);
 	while ((ret = db_step(db, st)) > 0) {
 		body = column_text(a, st, 1);
-		tail_gone(db, sqlite3_column_int64(st, 0));
+		tail_change(db, sqlite3_column_int64(st, 0));
 		err = search_forget(db, sqlite3_column_int64(st, 0), key, body);
 		arena_reset(a);
 		if (err < 0) {

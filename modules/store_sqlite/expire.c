@@ -92,8 +92,8 @@ archive_expire_slice(struct db *db, struct store_req *req, uint64_t until)
 	err = search_merge(db, until);
 	if (err <= 0)
 		return err;
-	err = tail_merge_before(db, &before);
-	if (err < 0)
+	err = tail_merge_before(db, &before, until);
+	if (err <= 0)
 		return err;
 	do {
 		err = owner_next(db, req->owner, (int64_t)req->limit, &key);

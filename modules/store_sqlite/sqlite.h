@@ -101,7 +101,7 @@ int kv_apply(struct db *db, const struct store_change *c);
 void archive_owners(struct db *db, struct store_req *req);
 void archive_read(struct db *db, struct store_req *req);
 int archive_apply(struct db *db, const struct store_change *c);
-/* Reads the state that struct db keeps for the writer. */
+/* Reads the state that struct db keeps for the writer, at the beginning. */
 int archive_state(struct db *db);
 /* To be called when what was written has been undone. */
 void owners_forget(struct db *db);

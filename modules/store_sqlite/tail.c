@@ -9,6 +9,8 @@
 /* So many are entered together; beyond the most, appends wait for that. */
 #define BATCH_ROWS 16384
 #define BATCH_MOST (4 * BATCH_ROWS)
+/* If they can't be entered, no more than that wait for it. */
+#define TAIL_MOST (16 * BATCH_ROWS)
 /* Where owners hash to: a power of two. */
 #define SLOTS 16384
 /* Rows that are entered between two looks at the clock. */
@@ -21,10 +23,11 @@ struct row {
 	struct uuid id;
 	struct str with; /* bare */
 	struct str origin;
+	struct row *next; /* of the batch and slot */
 	uint32_t slot;
 	bool has_media;
 	bool is_entered;
-	bool may_be_gone; /* from the table */
+	bool is_changed; /* in the table, or gone from it */
 };
 
 #define ROW_KEY_LEN (sizeof(int64_t) + ID_LEN)
@@ -32,22 +35,26 @@ _Static_assert(
     offsetof(struct row, id) - offsetof(struct row, owner) == sizeof(int64_t),
     "what tells rows apart is in one piece");
 
-/* Rows by seq. */
 struct batch {
 	struct arena *arena;
-	struct row **rows;
+	struct row **rows;    /* by seq */
+	struct row **by_slot; /* of each, the newest */
 	size_t count, cap;
-	int64_t low, high; /* of seq */
+	struct uuid first; /* no row has a lower id */
 	uint32_t number;
 };
 
 struct tail {
-	struct batch now; /* rows are added here */
-	struct batch old; /* is being entered, by owner, up to `at` */
+	struct batch now;   /* rows are added here */
+	struct batch old;   /* is being entered, in order, up to `at` */
+	struct row **order; /* its rows by owner and id */
 	size_t at;
+	size_t at_safe;	  /* up to there it is committed */
 	struct map by_id; /* of both */
 	struct uuid high; /* no row that left the tail has a higher id */
-	/* Whose rows this transaction has entered. */
+	/* What this transaction has entered, and all of whose rows. */
+	struct row **rows;
+	size_t row_count, row_cap;
 	uint32_t *slots;
 	size_t slot_count, slot_cap;
 };
@@ -79,6 +86,7 @@ batch_fini(struct batch *b)
 	if (b->arena != NULL)
 		arena_free(&b->arena);
 	xfree(b->rows);
+	xfree(b->by_slot);
 	*b = (struct batch){ 0 };
 }
 
@@ -89,19 +97,53 @@ row_key(const struct row *r)
 }
 
 static struct row *
-batch_add(struct batch *b)
+batch_add(struct batch *b, uint32_t slot, const struct uuid *id)
 {
 	struct row *r;
 
-	if (b->arena == NULL)
+	if (b->arena == NULL) {
 		b->arena = arena_new(0);
+		b->by_slot = xzalloc(SLOTS * sizeof(*b->by_slot));
+	}
 	if (b->count == b->cap) {
 		b->cap = b->cap == 0 ? 64 : b->cap * 2;
 		b->rows = xrealloc(b->rows, b->cap * sizeof(struct row *));
 	}
 	r = arena_zalloc(b->arena, sizeof(*r));
+	r->id = *id;
+	r->slot = slot;
+	r->next = b->by_slot[slot];
+	b->by_slot[slot] = r;
+	if (b->count == 0 || memcmp(id->b, b->first.b, ID_LEN) < 0)
+		b->first = *id;
 	b->rows[b->count++] = r;
 	return r;
+}
+
+/* The last one added. */
+static struct row *
+batch_pop(struct batch *b)
+{
+	struct row *r = b->rows[--b->count];
+
+	b->by_slot[r->slot] = r->next;
+	return r;
+}
+
+static struct row *
+batch_find(const struct batch *b, int64_t seq)
+{
+	size_t low = 0, high = b->count;
+
+	while (low < high) {
+		size_t mid = low + (high - low) / 2;
+
+		if (b->rows[mid]->seq < seq)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	return low < b->count && b->rows[low]->seq == seq ? b->rows[low] : NULL;
 }
 
 static void
@@ -123,7 +165,9 @@ old_leave(struct tail *t)
 	}
 	atomic_store_explicit(&entered, t->old.number, memory_order_release);
 	batch_fini(&t->old);
-	t->at = 0;
+	xfree(t->order);
+	t->order = NULL;
+	t->at = t->at_safe = 0;
 }
 
 static int
@@ -142,9 +186,18 @@ now_becomes_old(struct tail *t)
 {
 	t->old = t->now;
 	t->now = (struct batch){ 0 };
-	t->at = 0;
 	batch_number(t);
-	qsort(t->old.rows, t->old.count, sizeof(*t->old.rows), row_cmp);
+	t->order = xmalloc(t->old.count * sizeof(*t->order));
+	memcpy(t->order, t->old.rows, t->old.count * sizeof(*t->order));
+	qsort(t->order, t->old.count, sizeof(*t->order), row_cmp);
+}
+
+/* Makes room for what follows, once nothing can undo it any more. */
+static void
+old_leave_if_safe(struct tail *t)
+{
+	if (t->old.count > 0 && t->at_safe == t->old.count)
+		old_leave(t);
 }
 
 /* ---- entering ---------------------------------------------------------- */
@@ -201,19 +254,31 @@ enter_by_media(struct db *db, const struct row *r)
 	    r);
 }
 
-/* 1 if the table has it. */
+/* 1 if the table still has it, and then what it is there. */
 static int
-row_is_there(struct db *db, const struct row *r)
+row_look(struct db *db, struct row *r)
 {
-	sqlite3_stmt *st =
-	    db_prepare(db, "SELECT 1 FROM archive WHERE seq = ?1");
-	int64_t n;
+	sqlite3_stmt *st = db_prepare(
+	    db, "SELECT media_url IS NOT NULL FROM archive WHERE seq = ?1");
+	int64_t has_media;
 	int err;
 
 	if (st != NULL)
 		sqlite3_bind_int64(st, 1, r->seq);
-	err = db_number(db, st, 0, &n);
-	return err < 0 ? err : n != 0;
+	err = db_number(db, st, -1, &has_media);
+	r->has_media = has_media > 0;
+	return err < 0 ? err : has_media >= 0;
+}
+
+static void
+row_note(struct tail *t, struct row *r)
+{
+	if (t->row_count == t->row_cap) {
+		t->row_cap = t->row_cap == 0 ? 64 : t->row_cap * 2;
+		t->rows = xrealloc(t->rows, t->row_cap * sizeof(*t->rows));
+	}
+	t->rows[t->row_count++] = r;
+	r->is_entered = true;
 }
 
 static int
@@ -223,7 +288,7 @@ row_enter(struct db *db, struct row *r)
 
 	if (r->is_entered)
 		return 0;
-	if (r->may_be_gone && (err = row_is_there(db, r)) <= 0)
+	if (r->is_changed && (err = row_look(db, r)) <= 0)
 		return err;
 	err = enter_by_id(db, r);
 	if (err == 0)
@@ -232,23 +297,26 @@ row_enter(struct db *db, struct row *r)
 		err = enter_by_origin(db, r);
 	if (err == 0 && r->has_media)
 		err = enter_by_media(db, r);
-	r->is_entered = err == 0;
+	if (err == 0)
+		row_note(db->tail, r);
 	return err;
 }
 
 static int
 batch_merge(struct db *db, struct batch *b, uint32_t slot)
 {
+	struct row *r = b->count > 0 ? b->by_slot[slot] : NULL;
 	int err = 0;
 
-	for (size_t i = 0; err == 0 && i < b->count; i++) {
-		if (b->rows[i]->slot == slot)
-			err = row_enter(db, b->rows[i]);
-	}
+	for (; err == 0 && r != NULL; r = r->next)
+		err = row_enter(db, r);
 	return err;
 }
 
-/* Nobody need ask for the slot's owners once this is committed. */
+/*
+ * Nobody need ask for the slot's owners once this is committed, unless more
+ * of their rows come before that.
+ */
 static void
 slot_note(struct tail *t, uint32_t slot)
 {
@@ -257,6 +325,15 @@ slot_note(struct tail *t, uint32_t slot)
 		t->slots = xrealloc(t->slots, t->slot_cap * sizeof(*t->slots));
 	}
 	t->slots[t->slot_count++] = slot;
+}
+
+static void
+slot_unnote(struct tail *t, uint32_t slot)
+{
+	for (size_t i = t->slot_count; i-- > 0;) {
+		if (t->slots[i] == slot)
+			t->slots[i] = t->slots[--t->slot_count];
+	}
 }
 
 int
@@ -295,14 +372,24 @@ old_enter(struct db *db, uint64_t until)
 	int err = 0;
 
 	while (err == 0 && t->at < t->old.count) {
-		err = row_enter(db, t->old.rows[t->at]);
+		err = row_enter(db, t->order[t->at]);
 		t->at += err == 0;
 		if (t->at % ROWS_AT_ONCE == 0 && clock_mono() >= until)
 			break;
 	}
 	if (err == 0 && t->at == t->old.count)
-		err = state_put(db, t->old.high);
+		err = state_put(db, t->old.rows[t->old.count - 1]->seq);
 	return err;
+}
+
+/* Can the old batch be entered? Otherwise there is none to enter. */
+static bool
+old_make(struct tail *t)
+{
+	old_leave_if_safe(t);
+	if (t->old.count == 0 && t->now.count > 0)
+		now_becomes_old(t);
+	return t->old.count > 0;
 }
 
 /* A batch leaves with the slice after the one that has entered its last. */
@@ -311,39 +398,33 @@ tail_slice(struct db *db, uint64_t until)
 {
 	struct tail *t = db->tail;
 
-	if (t->old.count > 0 && t->at == t->old.count)
-		old_leave(t);
-	if (t->old.count == 0) {
-		if (t->now.count == 0)
-			return 1;
-		now_becomes_old(t);
-	}
+	if (!old_make(t))
+		return 1;
 	return old_enter(db, t->now.count > BATCH_MOST ? UINT64_MAX : until);
 }
 
 static bool
 batch_is_after(const struct batch *b, const struct uuid *id)
 {
-	for (size_t i = 0; i < b->count; i++) {
-		if (memcmp(b->rows[i]->id.b, id->b, ID_LEN) < 0)
-			return false;
-	}
-	return true;
+	return b->count == 0 || memcmp(b->first.b, id->b, ID_LEN) >= 0;
 }
 
 int
-tail_merge_before(struct db *db, const struct uuid *id)
+tail_merge_before(struct db *db, const struct uuid *id, uint64_t until)
 {
 	struct tail *t = db->tail;
-	int err = 0;
+	bool is_last = batch_is_after(&t->now, id);
+	int err;
 
-	if (batch_is_after(&t->old, id) && batch_is_after(&t->now, id))
-		return 0;
-	for (size_t i = 0; err == 0 && i < t->old.count; i++)
-		err = row_enter(db, t->old.rows[i]);
-	for (size_t i = 0; err == 0 && i < t->now.count; i++)
-		err = row_enter(db, t->now.rows[i]);
-	return err;
+	if (is_last && batch_is_after(&t->old, id))
+		return 1;
+	if (!old_make(t))
+		return 1;
+	is_last = batch_is_after(&t->now, id);
+	err = old_enter(db, until);
+	if (err < 0)
+		return err;
+	return is_last && t->at == t->old.count;
 }
 
 /* ---- rows -------------------------------------------------------------- */
@@ -353,15 +434,11 @@ row_add(struct db *db, struct str owner, int64_t seq, int64_t key,
     const struct uuid *id)
 {
 	struct tail *t = db->tail;
-	struct row *r = batch_add(&t->now);
+	struct row *r = batch_add(&t->now, slot_of(owner), id);
 
-	if (t->now.count == 1)
-		t->now.low = seq;
-	t->now.high = seq;
 	r->seq = seq;
 	r->owner = key;
-	r->id = *id;
-	r->slot = slot_of(owner);
+	slot_unnote(t, r->slot);
 	map_set(&t->by_id, row_key(r), r);
 	atomic_store_explicit(
 	    &slots[r->slot], t->now.number, memory_order_release);
@@ -397,9 +474,12 @@ tail_add(struct db *db, struct str owner, int64_t key, const struct uuid *id,
 {
 	struct tail *t = db->tail;
 	struct str rest = m->with, bare = str_cut(&rest, '/');
-	int err = id_check(db, key, id);
 	struct row *r;
+	int err;
 
+	if (t->now.count >= TAIL_MOST)
+		return ERR_LIMIT;
+	err = id_check(db, key, id);
 	if (err < 0)
 		return err;
 	r = row_add(db, owner, db->seq_high + 1, key, id);
@@ -411,22 +491,15 @@ tail_add(struct db *db, struct str owner, int64_t key, const struct uuid *id,
 	return 0;
 }
 
-static void
-gone_in(struct batch *b, int64_t seq)
-{
-	if (b->count == 0 || seq < b->low || seq > b->high)
-		return;
-	for (size_t i = 0; i < b->count; i++) {
-		if (b->rows[i]->seq == seq)
-			b->rows[i]->may_be_gone = true;
-	}
-}
-
 void
-tail_gone(struct db *db, int64_t seq)
+tail_change(struct db *db, int64_t seq)
 {
-	gone_in(&db->tail->old, seq);
-	gone_in(&db->tail->now, seq);
+	struct row *r = batch_find(&db->tail->old, seq);
+
+	if (r == NULL)
+		r = batch_find(&db->tail->now, seq);
+	if (r != NULL)
+		r->is_changed = true;
 }
 
 bool
@@ -450,21 +523,19 @@ tail_mark(const struct db *db)
 }
 
 /*
- * Nobody knows what of the rest has been undone with it: to enter a row twice
- * does no harm.
+ * Nobody knows what of the rest of the transaction has been undone with it: to
+ * enter a row twice does no harm.
  */
 void
 tail_undo(struct db *db, size_t mark)
 {
 	struct tail *t = db->tail;
 
+	while (t->row_count > 0)
+		t->rows[--t->row_count]->is_entered = false;
 	while (t->now.count > mark)
-		map_del(&t->by_id, row_key(t->now.rows[--t->now.count]));
-	for (size_t i = 0; i < t->now.count; i++)
-		t->now.rows[i]->is_entered = false;
-	for (size_t i = 0; i < t->old.count; i++)
-		t->old.rows[i]->is_entered = false;
-	t->at = 0;
+		map_del(&t->by_id, row_key(batch_pop(&t->now)));
+	t->at = t->at_safe;
 	t->slot_count = 0;
 }
 
@@ -476,6 +547,8 @@ tail_commit(struct db *db)
 	while (t->slot_count > 0)
 		atomic_store_explicit(
 		    &slots[t->slots[--t->slot_count]], 0, memory_order_release);
+	t->row_count = 0;
+	t->at_safe = t->at;
 }
 
 /* ---- the beginning and the end ----------------------------------------- */
@@ -558,6 +631,8 @@ tail_free(struct db *db)
 	batch_fini(&t->now);
 	batch_fini(&t->old);
 	map_fini(&t->by_id);
+	xfree(t->order);
+	xfree(t->rows);
 	xfree(t->slots);
 	xfree(t);
 	db->tail = NULL;

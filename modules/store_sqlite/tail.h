@@ -25,18 +25,24 @@ int tail_load(struct db *db);
 void tail_free(struct db *db);
 
 /*
- * A row with the next seq. ERR_EXISTS if the archive has that id. Texts are
- * copied.
+ * A row with the next seq. ERR_EXISTS if the archive has that id, ERR_LIMIT if
+ * too many wait. Texts are copied.
  */
 int tail_add(struct db *db, struct str owner, int64_t key,
     const struct uuid *id, const struct archive_item *m);
-/* The row is deleted, or may be. */
-void tail_gone(struct db *db, int64_t seq);
+/*
+ * The row's media or the row itself are about to be taken away: when it is
+ * entered (again), the table tells what has become of it.
+ */
+void tail_change(struct db *db, int64_t seq);
 
 /* Within a transaction: enters the owner's rows. */
 int tail_merge(struct db *db, struct str owner);
-/* The same with everybody's, if one may be older than `id`. */
-int tail_merge_before(struct db *db, const struct uuid *id);
+/*
+ * In slices, see sqlite.h: enters everybody's rows, as long as one may be older
+ * than `id`.
+ */
+int tail_merge_before(struct db *db, const struct uuid *id, uint64_t until);
 /* Enters some: see sqlite.h. */
 int tail_slice(struct db *db, uint64_t until);
 /* Are there enough to enter them, though the writer is busy? */

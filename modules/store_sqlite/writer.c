@@ -45,8 +45,13 @@ static struct {
 	uint64_t rest_until; /* clock_mono(): no slices of our own before */
 	uint64_t index_rest_until;
 	uint64_t slice_ms;
-	size_t tail_mark; /* when this transaction began */
-	bool is_lazy;	  /* commits need not reach the disk */
+	bool is_lazy; /* commits need not reach the disk */
+	/* When this transaction began. */
+	struct {
+		size_t tail;
+		int64_t index_high;
+		bool has_dead;
+	} mark;
 } writer = { .lock = PTHREAD_MUTEX_INITIALIZER };
 
 /* ---- one request ------------------------------------------------------- */
@@ -175,14 +180,16 @@ group_fail(struct list *group, struct list *later)
 	}
 }
 
+/* Asks the database nothing: it may be what fails. */
 static void
 rollback(void)
 {
 	if (is_in_transaction())
 		run("ROLLBACK");
 	owners_forget(&writer.db);
-	tail_undo(&writer.db, writer.tail_mark);
-	archive_state(&writer.db);
+	tail_undo(&writer.db, writer.mark.tail);
+	writer.db.index_high = writer.mark.index_high;
+	writer.db.has_dead = writer.mark.has_dead;
 }
 
 /* Slices are not worth an fsync: their work can be done again. */
@@ -200,7 +207,9 @@ static int
 begin(bool is_lazy)
 {
 	set_lazy(is_lazy);
-	writer.tail_mark = tail_mark(&writer.db);
+	writer.mark.tail = tail_mark(&writer.db);
+	writer.mark.index_high = writer.db.index_high;
+	writer.mark.has_dead = writer.db.has_dead;
 	if (writer.is_lazy && !is_lazy)
 		return ERR_STORE;
 	return run("BEGIN IMMEDIATE");
@@ -430,17 +439,21 @@ is_own_time(bool is_idle)
 	return true;
 }
 
-/* One slice, so that searches, retention and clearing take turns. */
+/*
+ * One slice, so that searches, retention and clearing take turns. The tail has
+ * its turn though they never end: it grows with what comes meanwhile.
+ */
 static void
 slice_next(bool is_idle)
 {
 	static unsigned turn;
+	bool is_tails = turn++ % 3 == 0 && tail_is_due(&writer.db) &&
+			clock_mono() >= writer.rest_until;
 
-	turn++;
-	if (!list_is_empty(&writer.searches) &&
+	if (!is_tails && !list_is_empty(&writer.searches) &&
 	    (turn % 2 == 0 || list_is_empty(&writer.expiries)))
 		run_searches();
-	else if (!list_is_empty(&writer.expiries))
+	else if (!is_tails && !list_is_empty(&writer.expiries))
 		run_expiry();
 	else if (is_own_time(is_idle))
 		run_own(is_idle);

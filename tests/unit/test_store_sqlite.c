@@ -277,6 +277,7 @@ item_of(unsigned owner, unsigned round, unsigned i)
 	};
 	char text[UUID_LEN + 1];
 
+	m.body = i % 2 == 0 ? STR("apple pear") : STR("plum");
 	uuid7_min(START + round * AT_ONCE + i, text);
 	m.id = str_dup(rig.a, str_c(text));
 	if (i % 4 == 0)
@@ -375,6 +376,159 @@ test_tail(void **state)
 	    OWNERS * AT_ONCE + ALL / 2);
 }
 
+/* By pages of 7 there and back, whichever rows an index has. */
+static void
+assert_pages(unsigned owner, unsigned rounds, bool is_backwards)
+{
+	unsigned all = rounds * AT_ONCE, n = 0, pages = 0;
+	struct archive_filter f = { .limit = 7, .is_backwards = is_backwards };
+	struct archive_page page = { 0 };
+
+	while (!page.is_complete) {
+		assert_int_equal(
+		    rig_find(0, rig.a, owner_name(owner).p, &f, &page), 0);
+		assert_true(page.count > 0 && pages++ <= all / 7);
+		for (unsigned i = 0; i < page.count; i++, n++) {
+			unsigned at = is_backwards ? all - n - 1 : n;
+			size_t on = is_backwards ? page.count - i - 1 : i;
+
+			rig_assert_str(page.items[on].id,
+			    item_of(owner, at / AT_ONCE, at % AT_ONCE).id.p);
+		}
+		f.page_after = f.page_before = STR_NONE;
+		if (is_backwards)
+			f.page_before = page.items[0].id;
+		else
+			f.page_after = page.items[page.count - 1].id;
+	}
+	assert_int_equal(n, all);
+}
+
+static void
+assert_bounds(unsigned owner, unsigned rounds)
+{
+	struct str ids[] = { item_of(owner, 0, 3).id,
+		item_of(owner, rounds - 1, 4).id };
+	struct archive_filter after = { .after_id = ids[1] },
+			      before = { .before_id = ids[1] },
+			      these = { .ids = ids, .id_count = 2 },
+			      words = { .text = STR("pear*") },
+			      absent = { .after_id =
+					     item_of(owner, rounds, 0).id };
+	struct archive_page page;
+
+	assert_count(owner, after, AT_ONCE - 5);
+	assert_count(owner, before, (rounds - 1) * AT_ONCE + 4);
+	assert_count(owner, these, 2);
+	assert_count(owner, words, rounds * AT_ONCE / 2);
+	assert_int_equal(
+	    rig_find(0, rig.a, owner_name(owner).p, &absent, &page),
+	    ERR_ABSENT);
+	assert_int_equal(rig_ends(0, rig.a, owner_name(owner).p, &page), 0);
+	assert_int_equal(page.count, 2);
+	rig_assert_str(
+	    page.items[1].id, item_of(owner, rounds - 1, AT_ONCE - 1).id.p);
+}
+
+/* Some in the indices, some not yet: nobody can tell. */
+static void
+test_tail_pages(void **state)
+{
+	for (unsigned rounds = 1; rounds <= 3; rounds++) {
+		for (unsigned i = 1; i <= 4; i++)
+			assert_int_equal(append_some(i, rounds - 1), 0);
+		assert_pages(1, rounds, false);
+		assert_pages(2, rounds, true);
+		assert_bounds(3, rounds);
+		if (rounds == 1)
+			rig_await_number(
+			    "SELECT count(*) FROM archive_by_id", 4 * AT_ONCE);
+		else
+			rig_reopen();
+	}
+	assert_pages(4, 3, true);
+}
+
+static void
+fill_retraction(struct store_write *w, void *arg)
+{
+	struct archive_item m = item_of(1, 1, 0);
+
+	archive_replace(w, owner_name(1), item_of(1, 0, 0).id,
+	    STR("<message>gone</message>"));
+	archive_append(w, owner_name(1), &m);
+}
+
+/* What is retracted and what retracts it are read right behind. */
+static void
+test_tail_retract(void **state)
+{
+	struct archive_filter all = { 0 }, media = { .has_media = true },
+			      words = { .text = STR("pear") };
+	struct archive_page page;
+
+	assert_int_equal(append_some(1, 0), 0);
+	assert_int_equal(
+	    rig_write(0, owner_name(1).p, fill_retraction, NULL), 0);
+	assert_count(1, all, AT_ONCE + 1);
+	assert_count(1, media, AT_ONCE / 5);
+	assert_count(1, words, AT_ONCE / 2);
+	all.limit = 1;
+	assert_int_equal(rig_find(0, rig.a, owner_name(1).p, &all, &page), 0);
+	rig_assert_str(page.items[0].xml, "<message>gone</message>");
+	rig_reopen();
+	assert_count(1, media, AT_ONCE / 5);
+	assert_count(1, words, AT_ONCE / 2);
+}
+
+static void
+test_tail_backup(void **state)
+{
+	const char *path = str_printf(rig.a, "%s/copy/rookery.db", rig.dir).p;
+	const char *why = "";
+
+	assert_int_equal(
+	    mkdir(str_printf(rig.a, "%s/copy", rig.dir).p, 0700), 0);
+	for (unsigned i = 0; i < OWNERS; i++)
+		assert_int_equal(append_some(i, 0), 0);
+	assert_int_equal(store_backup(rig.a, path, &why), 0);
+	rig_close();
+	rig_open(str_printf(rig.a, "%s/copy", rig.dir).p);
+	for (unsigned i = 0; i < OWNERS; i++)
+		assert_counts(i, 1);
+}
+
+/* Another program keeps the database for itself for longer than we wait. */
+static void
+test_busy(void **state)
+{
+	const char *path = str_printf(rig.a, "%s/rookery.db", rig.dir).p;
+	struct archive_filter all = { 0 };
+	struct archive_page page;
+	sqlite3 *h;
+
+	assert_int_equal(append_some(1, 0), 0);
+	assert_int_equal(sqlite3_open(path, &h), SQLITE_OK);
+	sqlite3_busy_timeout(h, 10000);
+	assert_int_equal(
+	    sqlite3_exec(h, "BEGIN IMMEDIATE", NULL, NULL, NULL), SQLITE_OK);
+	assert_int_equal(append_some(1, 1), ERR_STORE);
+	/* History with a hole would be worse than none. */
+	if (rig_number("SELECT count(*) FROM archive_by_id") == 0)
+		assert_int_equal(
+		    rig_find(0, rig.a, owner_name(1).p, &all, &page),
+		    ERR_STORE);
+	assert_int_equal(
+	    sqlite3_exec(h, "ROLLBACK", NULL, NULL, NULL), SQLITE_OK);
+	sqlite3_close(h);
+	assert_counts(1, 1);
+	assert_int_equal(append_some(1, 1), 0);
+	assert_int_equal(append_some(2, 0), 0);
+	rig_reopen();
+	assert_counts(1, 2);
+	assert_counts(2, 1);
+}
+
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, rig_setup, rig_teardown)
 #define TEST_PLAIN(fn) \
 	cmocka_unit_test_setup_teardown(fn, setup_plain, teardown_plain)
@@ -388,6 +542,10 @@ main(void)
 		TEST(test_migrations),
 		TEST(test_space),
 		TEST(test_tail),
+		TEST(test_tail_pages),
+		TEST(test_tail_retract),
+		TEST(test_tail_backup),
+		TEST(test_busy),
 		TEST(test_backup),
 	};
 
