@@ -47,6 +47,8 @@ is_eligible(const struct stanza *st)
 	case MESSAGE_NORMAL:
 		return elem_child(st->root, EL_BODY) != NULL ||
 		       has_im_payload(st->root);
+	case MESSAGE_HEADLINE:
+		return has_im_payload(st->root);
 	default:
 		return false;
 	}
