@@ -29,7 +29,8 @@ add_summary(struct registration *r, struct elem *item)
 	struct elem *form = form_add(e, "submit", "urn:xmpp:push:summary");
 
 	form_add_field(form, NULL, "message-count", NULL,
-	    str_printf(a, "%zu", MAX(spool_count(r->account), 1)));
+	    str_printf(
+		a, "%zu", MAX(spool_count(r->account) + r->is_coming, 1)));
 	if (o->include_sender && r->sender.n > 0)
 		form_add_field(form, NULL, "last-message-sender", NULL,
 		    str_dup(a, r->sender));
@@ -131,7 +132,8 @@ send_now(struct registration *r)
 }
 
 void
-push_notify(struct registration *r, const struct stanza *message)
+push_notify(
+    struct registration *r, const struct stanza *message, bool is_coming)
 {
 	str_free(&r->sender);
 	str_free(&r->body);
@@ -143,6 +145,9 @@ push_notify(struct registration *r, const struct stanza *message)
 		r->body = str_heap(STR("New message"));
 	}
 	r->is_due = true;
-	if (!r->is_asked)
-		send_now(r);
+	if (r->is_asked)
+		return;
+	r->is_coming = is_coming;
+	send_now(r);
+	r->is_coming = false;
 }

@@ -244,7 +244,7 @@ on_offline(struct mod *m, struct stanza *st)
 		return STANZA_PASS;
 	LIST_EACH(r, &p->all, struct registration, node)
 	{
-		push_notify(r, st);
+		push_notify(r, st, true);
 	}
 	return STANZA_PASS;
 }
@@ -288,14 +288,15 @@ is_for_device(const struct stanza *st)
 }
 
 static void
-tell_device(struct push *p, const struct session *s, const struct stanza *st)
+tell_device(struct push *p, const struct session *s, const struct stanza *st,
+    bool is_coming)
 {
 	struct registration *r;
 
 	LIST_EACH(r, &p->all, struct registration, node)
 	{
 		if (str_eq(r->resource, s->jid.resource))
-			push_notify(r, st);
+			push_notify(r, st, is_coming);
 	}
 }
 
@@ -306,7 +307,7 @@ on_send(struct mod *m, struct session *s, struct stanza *st)
 	struct push *p = push_of(m, s->account);
 
 	if (p != NULL && session_is_detached(s) && is_for_device(st))
-		tell_device(p, s, st);
+		tell_device(p, s, st, true);
 	return STANZA_PASS;
 }
 
@@ -321,8 +322,8 @@ on_unheard(void *ctx, const struct stanza *st)
 	const struct unheard *u = ctx;
 
 	if (is_for_device(st))
-		tell_device(
-		    push_of(u->mod, u->session->account), u->session, st);
+		tell_device(push_of(u->mod, u->session->account), u->session,
+		    st, false);
 }
 
 /* What was sent into a link that turns out to be dead has not been heard. */

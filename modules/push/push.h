@@ -23,6 +23,7 @@ struct registration {
 	unsigned errors;	 /* in a row */
 	bool is_asked;		 /* a notification is under way */
 	bool is_due;		 /* and another one must follow */
+	bool is_coming;		 /* what it tells of is not in the spool yet */
 	struct str sender, body; /* of the message to tell of next; heap */
 };
 
@@ -35,7 +36,8 @@ struct push {
 /* NULL: the account has none. */
 struct push *push_of(struct mod *m, const struct account *acct);
 void push_forget(struct registration *r);
-/* Tells it of a message (NULL: of none in particular). */
-void push_notify(struct registration *r, const struct stanza *message);
+/* Tells it of a message, which is in the spool or is still to come into it. */
+void push_notify(
+    struct registration *r, const struct stanza *message, bool is_coming);
 
 #endif
