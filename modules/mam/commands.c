@@ -2,6 +2,8 @@
 /* ejabberd's commands about archives. */
 #include "modules/mam/mam.h"
 
+#include <stdatomic.h>
+
 static void
 on_count(void *ctx, int err, uint64_t count)
 {
@@ -66,10 +68,10 @@ struct expiry {
 	struct arena *arena; /* its own, in the background */
 };
 
-/* The one that runs in the background, or the last. */
+/* The one that runs in the background, or the last. Commands have no home. */
 static struct {
-	uint64_t deleted;
-	bool is_running, has_run, is_aborted;
+	_Atomic uint64_t deleted;
+	atomic_bool is_running, has_run, is_aborted;
 } background;
 
 static void
@@ -99,10 +101,11 @@ on_expired(void *ctx, int err, uint64_t count)
 	e->deleted += count;
 	if (c == NULL)
 		background.deleted = e->deleted;
-	if (c == NULL && background.is_aborted)
+	if (c == NULL && atomic_load(&background.is_aborted))
 		e->next = e->count;
 	if (err == 0 && e->next < e->count) {
-		archive_expire(e->domain[e->next++], e->before, on_expired, e);
+		archive_expire(e->domain[e->next++], e->before,
+		    c == NULL ? &background.is_aborted : NULL, on_expired, e);
 	} else if (c == NULL) {
 		background.is_running = false;
 		arena_free(&e->arena);
@@ -161,21 +164,22 @@ delete_old_mam_messages_batch(struct cmd *c)
 
 	if (host == NULL)
 		return;
-	if (background.is_running) {
+	if (atomic_exchange(&background.is_running, true)) {
 		cmd_fail(c, CMD_CONFLICT, 0, "Operation in progress");
 		return;
 	}
 	a = arena_new(sizeof(*e) + 256);
 	e = expiry_of(c, a);
 	if (e == NULL) {
+		atomic_store(&background.is_running, false);
 		arena_free(&a);
 		return;
 	}
 	e->arena = a;
 	add_host(e, host, cmd_str(c, "type"));
-	background.is_running = background.has_run = true;
-	background.is_aborted = false;
-	background.deleted = 0;
+	atomic_store(&background.has_run, true);
+	atomic_store(&background.is_aborted, false);
+	atomic_store(&background.deleted, 0);
 	cmd_ok(c, "Starting deletion of old messages in the background");
 	on_expired(e, 0, 0);
 }
@@ -192,7 +196,7 @@ delete_old_mam_messages_status(struct cmd *c)
 			  (unsigned long long)background.deleted));
 }
 
-/* What has been given to the store, one domain at a time, is finished. */
+/* The store stops with the slice that it is at. */
 static void
 abort_delete_old_mam_messages(struct cmd *c)
 {

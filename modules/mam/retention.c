@@ -57,7 +57,8 @@ expire_host(struct mam *mam)
 		over(mam);
 	else
 		archive_expire(mod_host(mam->mod)->jid.full,
-		    clock_real() - (int64_t)o->retention, on_host_done, mam);
+		    clock_real() - (int64_t)o->retention, NULL, on_host_done,
+		    mam);
 }
 
 /* ---- accounts with a limit of their own -------------------------------- */
@@ -84,7 +85,7 @@ on_days(void *ctx, int err, struct str value)
 		next_owner(mam);
 	else
 		archive_expire(mam->after, clock_real() - (int64_t)DAYS(days),
-		    on_owner_done, mam);
+		    NULL, on_owner_done, mam);
 }
 
 /* The next one of our host; the names come in order, of all hosts. */

@@ -88,7 +88,7 @@ on_expiry(struct timer *t)
 		timer_start(t, EXPIRE_EVERY, on_expiry);
 	else
 		archive_expire(o->host, clock_real() - (int64_t)o->retention,
-		    on_expired, muc);
+		    NULL, on_expired, muc);
 }
 
 /* ---- life -------------------------------------------------------------- */

@@ -26,7 +26,7 @@ expire_send(struct link *l, struct job *job)
 	struct uuid before;
 	struct query q;
 
-	if (!before_of(req, &before)) {
+	if (!before_of(req, &before) || req_is_aborted(req)) {
 		job->next = -1;
 		return 0;
 	}

@@ -84,7 +84,7 @@ archive_expire_slice(struct db *db, struct store_req *req, uint64_t until)
 	size_t n;
 	int err;
 
-	if (req->before <= 0)
+	if (req->before <= 0 || req_is_aborted(req))
 		return 1;
 	uuid7_min(req->before, text);
 	if (!uuid_parse(str_c(text), &before))
@@ -108,7 +108,7 @@ archive_expire_slice(struct db *db, struct store_req *req, uint64_t until)
 			return err;
 		req->count += n;
 		req->limit = (size_t)(n < ROWS_AT_ONCE ? key + 1 : key);
-	} while (clock_mono() < until);
+	} while (clock_mono() < until && !req_is_aborted(req));
 	return 0;
 }
 

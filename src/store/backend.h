@@ -70,6 +70,7 @@ struct store_req {
 	bool is_reverse;
 	size_t limit;
 	int64_t before;
+	const atomic_bool *is_aborted; /* or NULL: see archive_expire() */
 	struct archive_filter filter;
 	struct store_change *changes, **changes_tail; /* STORE_WRITE */
 
@@ -148,5 +149,12 @@ int store_open(struct arena *a, const char *driver,
 void store_close(void);
 /* May block: for loop_work(). */
 int store_backup(struct arena *a, const char *path, const char **why_r);
+
+/* For slices of what can be aborted. */
+static inline bool
+req_is_aborted(const struct store_req *req)
+{
+	return req->is_aborted != NULL && atomic_load(req->is_aborted);
+}
 
 #endif

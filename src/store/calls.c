@@ -181,11 +181,13 @@ archive_count(struct str owner, store_count_fn *done, void *ctx)
 }
 
 void
-archive_expire(struct str host, int64_t before, store_count_fn *done, void *ctx)
+archive_expire(struct str host, int64_t before, const atomic_bool *is_aborted,
+    store_count_fn *done, void *ctx)
 {
 	struct store_req *req = req_new(STORE_ARCHIVE_EXPIRE, host, ctx);
 
 	req->before = before;
+	req->is_aborted = is_aborted;
 	req->cb.count = done;
 	req_submit(req);
 }

@@ -21,6 +21,8 @@
 #include "base/arena.h"
 #include "base/str.h"
 
+#include <stdatomic.h>
+
 /* Requests of the calling loop that have not been answered yet. */
 API size_t store_waiting(void);
 /* And the memory that they take. */
@@ -153,10 +155,12 @@ API void archive_ends(struct str owner, archive_page_fn *done, void *ctx);
 API void archive_count(struct str owner, store_count_fn *done, void *ctx);
 /*
  * Everything older than `before` (ms) in the archives of a host's accounts (or
- * of a service's rooms), or of one account or room when that is named.
+ * of a service's rooms), or of one account or room when that is named. It is
+ * done in slices, which end when *is_aborted is set, by any thread; `done` then
+ * hears what was deleted so far. The flag lasts as long as that, or is NULL.
  */
-API void archive_expire(
-    struct str host, int64_t before, store_count_fn *done, void *ctx);
+API void archive_expire(struct str host, int64_t before,
+    const atomic_bool *is_aborted, store_count_fn *done, void *ctx);
 
 /* ---- writes ------------------------------------------------------------ */
 

@@ -14,6 +14,9 @@ from harness.wire import is_nonza
 pytestmark = pytest.mark.workers(1, 2)
 
 LIMITS = {"limits": {"c2s_rate": 0, "offline_messages": 1000000}}
+# Without one, the spool alone answers for a message.
+ARCHIVES = {"archive": {},
+            "no archive": {"modules": {n: {} for n in ("disco", "offline")}}}
 
 
 class Sender:
@@ -206,11 +209,12 @@ def biggest_database(server):
 
 @pytest.mark.skipif(os.environ.get("ROOKERY_STORE") == "pg",
                     reason="the files are another process's")
-async def test_disk_full(make_server):
+@pytest.mark.parametrize("archive", ["archive", "no archive"])
+async def test_disk_full(make_server, archive):
     """Row 10: no room for another byte. The sender gets an error, or no
     acknowledgement; nothing that was acknowledged is lost, and the server
     lives on, and works again when there is room."""
-    server = make_server(LIMITS)
+    server = make_server({**LIMITS, **ARCHIVES[archive]})
     server.announce("disk|full|store|database|write|too large|failures")
     await server.start()
     await server.register("juliet")
@@ -263,11 +267,12 @@ async def test_disk_full(make_server):
 
 @pytest.mark.skipif(os.environ.get("ROOKERY_STORE") == "pg",
                     reason="the files are another process's")
-async def test_disk_full_while_held(make_server):
+@pytest.mark.parametrize("archive", ["archive", "no archive"])
+async def test_disk_full_while_held(make_server, archive):
     """What a client has not acknowledged can't be kept for it: each sender is
     told once, and his count goes on."""
     count = 400
-    server = make_server(LIMITS)
+    server = make_server({**LIMITS, **ARCHIVES[archive]})
     server.announce("disk|full|store|database|write|too large|failures")
     await server.start()
     await server.register("juliet")

@@ -196,6 +196,7 @@ struct call {
 	bool is_reverse;
 	size_t limit;
 	int64_t before;
+	const atomic_bool *is_aborted;
 	const struct archive_filter *filter;
 	void (*fill)(struct store_write *w, void *arg);
 	void *arg;
@@ -605,13 +606,24 @@ start_expire(void *arg)
 {
 	struct call *c = arg;
 
-	archive_expire(c->owner, c->before, on_count, c);
+	archive_expire(c->owner, c->before, c->is_aborted, on_count, c);
 }
 
 int
 rig_expire(unsigned loop, const char *host, int64_t before, uint64_t *count_r)
 {
-	struct call c = { .owner = str_c(host), .before = before };
+	return rig_expire_until(loop, host, before, NULL, count_r);
+}
+
+int
+rig_expire_until(unsigned loop, const char *host, int64_t before,
+    const atomic_bool *is_aborted, uint64_t *count_r)
+{
+	struct call c = {
+		.owner = str_c(host),
+		.before = before,
+		.is_aborted = is_aborted,
+	};
 
 	rig_run(loop, start_expire, &c);
 	*count_r = c.count;

@@ -95,6 +95,9 @@ int rig_ends(unsigned loop, struct arena *a, const char *owner,
 int rig_archive_count(unsigned loop, const char *owner, uint64_t *count_r);
 int rig_expire(
     unsigned loop, const char *host, int64_t before, uint64_t *count_r);
+/* As long as the flag is not set. */
+int rig_expire_until(unsigned loop, const char *host, int64_t before,
+    const atomic_bool *is_aborted, uint64_t *count_r);
 /* Fills a write by fill(w, arg), on the loop, and commits it. */
 int rig_write(unsigned loop, const char *owner,
     void (*fill)(struct store_write *w, void *arg), void *arg);

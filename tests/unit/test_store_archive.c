@@ -546,12 +546,16 @@ static void
 test_expire(void **state)
 {
 	struct archive_filter f = { .limit = SIZE_MAX };
+	const atomic_bool is_aborted = true;
 	struct archive_page page;
 	uint64_t n;
 
 	model_make();
 	append_body("x@example.org", START - 5, ROMEO, "other host");
 	assert_text(JULIET, "nothing", 0);
+	assert_int_equal(
+	    rig_expire_until(0, "example.net", START * 2, &is_aborted, &n), 0);
+	assert_int_equal(n, 0);
 	assert_int_equal(rig_expire(0, "example.net", model_ms[1200], &n), 0);
 	for (size_t i = 1199; model_ms[i] == model_ms[1200]; i--)
 		n++;
