@@ -27,7 +27,7 @@ list_in_part(const struct cmd *c)
 {
 	json_t *list = json_array();
 
-	s2s_list_in(row_add, list);
+	s2s_list(S2S_IN, row_add, list);
 	return list;
 }
 
@@ -36,7 +36,7 @@ list_out_part(const struct cmd *c)
 {
 	json_t *list = json_array();
 
-	s2s_list_out(row_add, list);
+	s2s_list(S2S_OUT, row_add, list);
 	return list;
 }
 
@@ -114,13 +114,13 @@ run_check(struct cmd *c)
 static json_t *
 in_part(const struct cmd *c)
 {
-	return json_integer((json_int_t)s2s_count_in());
+	return json_integer((json_int_t)s2s_count(S2S_IN));
 }
 
 static json_t *
 out_part(const struct cmd *c)
 {
-	return json_integer((json_int_t)s2s_count_out());
+	return json_integer((json_int_t)s2s_count(S2S_OUT));
 }
 
 static void

@@ -83,6 +83,7 @@ struct s2s_conf {
 	uint64_t resume_ms;  /* how long a broken one may be resumed */
 	uint64_t retry_ms;   /* the longest pause after failures */
 	uint64_t idle_ms;
+	uint64_t dead_ms; /* without a sign of life */
 };
 
 /* A program that connects to us and is a domain (XEP-0114). */

@@ -231,6 +231,10 @@ const struct option conf_s2s_options[] = {
 	    "not tried again; it begins with a second, and doubles"),
 	OPT_SPAN("idle", struct s2s_conf, idle_ms, "15m", SECONDS(1), DAYS(7),
 	    "streams that carry nothing for so long are closed"),
+	OPT_SPAN("dead", struct s2s_conf, dead_ms, "30s", SECONDS(1), HOURS(1),
+	    "a server that acknowledges nothing of what it was sent for so "
+	    "long, or does not answer the probes of an idle connection, is "
+	    "taken for dead: the stream is cut, and another one opened"),
 	OPTIONS_END,
 };
 

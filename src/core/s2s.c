@@ -16,11 +16,10 @@
 
 #define PRE_AUTH_DEPTH 8
 #define PRE_AUTH_ELEMENTS 64
-#define DEPTH 100
-#define ELEMENTS 10000
-#define ATTRIBUTES 100
 
 static _Thread_local struct xml_limits before_auth, after_auth;
+/* All of the loop, from their first connection to their end. */
+static _Thread_local struct list streams[S2S_WAYS];
 
 static void limits_set(void);
 
@@ -171,13 +170,13 @@ limits_set(void)
 		.bytes = (uint32_t)conf->pre_auth_stanza_size,
 		.depth = PRE_AUTH_DEPTH,
 		.elements = PRE_AUTH_ELEMENTS,
-		.attributes = ATTRIBUTES,
+		.attributes = STANZA_ATTRIBUTES,
 	};
 	after_auth = (struct xml_limits){
 		.bytes = (uint32_t)conf->stanza_size,
-		.depth = DEPTH,
-		.elements = ELEMENTS,
-		.attributes = ATTRIBUTES,
+		.depth = STANZA_DEPTH,
+		.elements = STANZA_ELEMENTS,
+		.attributes = STANZA_ATTRIBUTES,
 	};
 }
 
@@ -198,6 +197,7 @@ s2s_stream_init(struct s2s_stream *s, struct conn *c, const struct s2s_ops *ops)
 	log_field(&s->log, "ip", str_c(s->ip));
 	conn_set_owner(c, &conn_events, s);
 	conn_set_rate(c, (uint32_t)conf_now()->limits.s2s_rate);
+	conn_set_patience(c, conf_now()->s2s.dead_ms);
 }
 
 void
@@ -246,11 +246,15 @@ s2s_stream_restart(struct s2s_stream *s)
 	xml_stream_restart(&s->xml);
 }
 
-void
-s2s_stream_row(const struct s2s_stream *s, s2s_row_fn *row, void *ctx)
+static bool
+is_shown(const struct s2s_stream *s)
 {
-	if (!s->is_up || s->is_closing || s->conn == NULL)
-		return;
+	return s->is_up && !s->is_closing && s->conn != NULL;
+}
+
+static void
+stream_row(const struct s2s_stream *s, s2s_row_fn *row, void *ctx)
+{
 	row(ctx, s->local, s->remote, s->ip,
 	    conn_is_tls(s->conn) ? conn_tls_version(s->conn) : "none", s->how,
 	    (loop_now() - s->since) / 1000,
@@ -552,23 +556,50 @@ s2s_key(struct arena *a, struct str secret, struct str receiving,
 
 /* All of a loop ------------------------------------------------------------ */
 
-size_t
-s2s_count_in(void)
+struct list *
+s2s_streams(enum s2s_way way)
 {
-	return ins_up();
+	if (streams[way].next == NULL)
+		list_init(&streams[way]);
+	return &streams[way];
 }
 
 size_t
-s2s_count_out(void)
+s2s_count(enum s2s_way way)
 {
-	return outs_up();
+	struct s2s_stream *s;
+	size_t n = 0;
+
+	LIST_EACH(s, s2s_streams(way), struct s2s_stream, node)
+	{
+		n += is_shown(s);
+	}
+	return n;
+}
+
+void
+s2s_list(enum s2s_way way, s2s_row_fn *row, void *ctx)
+{
+	struct s2s_stream *s;
+
+	LIST_EACH(s, s2s_streams(way), struct s2s_stream, node)
+	{
+		if (is_shown(s))
+			stream_row(s, row, ctx);
+	}
 }
 
 void
 s2s_close_all(void)
 {
-	ins_close_all();
-	outs_close_all();
+	struct s2s_stream *s;
+
+	for (unsigned way = 0; way < S2S_WAYS; way++)
+		LIST_EACH(
+		    s, s2s_streams((enum s2s_way)way), struct s2s_stream, node)
+		{
+			s->ops->close(s);
+		}
 }
 
 void

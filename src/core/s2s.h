@@ -19,15 +19,14 @@ void s2s_send(struct stanza *st);
 /* A connection of a listener; on its loop. */
 void s2s_accept(void *ctx, struct conn *c);
 
-/* Established streams of the calling loop. */
-size_t s2s_count_in(void);
-size_t s2s_count_out(void);
+enum s2s_way { S2S_IN, S2S_OUT, S2S_WAYS };
+/* Established streams of the calling loop, by who opened them. */
+size_t s2s_count(enum s2s_way way);
 /* One row for each of them, for people: see the commands. */
 typedef void s2s_row_fn(void *ctx, struct str local, struct str remote,
     const char *ip, const char *tls, const char *how, uint64_t seconds,
     size_t unacked);
-void s2s_list_in(s2s_row_fn *row, void *ctx);
-void s2s_list_out(s2s_row_fn *row, void *ctx);
+void s2s_list(enum s2s_way way, s2s_row_fn *row, void *ctx);
 /*
  * Opens a stream to a domain, up to the login and no further, and tells what
  * comes of each step; then what came of all. Once over, `done` is called,

@@ -22,13 +22,15 @@ struct s2s_ops {
 	void (*secured)(struct s2s_stream *s);
 	/* The connection is gone; the stream's memory is the callee's. */
 	void (*gone)(struct s2s_stream *s, int err);
+	/* In order, and at once: whatever it is about. */
+	void (*close)(struct s2s_stream *s);
 };
 
 struct s2s_sm;
 
 /* A stream over a connection; embedded in one direction or the other. */
 struct s2s_stream {
-	struct list node; /* of the loop's */
+	struct list node; /* of s2s_streams() */
 	const struct s2s_ops *ops;
 	struct conn *conn;
 	struct xml_stream xml;
@@ -62,7 +64,8 @@ void s2s_stream_fini(struct s2s_stream *s);
 void s2s_stream_name(struct s2s_stream *s, struct str local, struct str remote);
 /* After login the limits of stanzas are others. */
 void s2s_stream_up(struct s2s_stream *s);
-void s2s_stream_row(const struct s2s_stream *s, s2s_row_fn *row, void *ctx);
+/* Those of the calling loop; who makes one adds it. */
+struct list *s2s_streams(enum s2s_way way);
 /* A new stream is due on the same connection. */
 void s2s_stream_restart(struct s2s_stream *s);
 void s2s_send_header(struct s2s_stream *s, bool has_id);
@@ -204,8 +207,6 @@ bool out_has_bidi(const struct s2s_out *o);
 /* The old session is lost, but the peer told what it had of it. */
 bool out_may_resend(const struct s2s_out *o);
 void out_forget(struct s2s_out **o);
-size_t outs_up(void);
-void outs_close_all(void);
 
 /* ---- s2s_link.c ---- */
 
@@ -215,9 +216,7 @@ void link_lost(struct s2s_stream *s);
 
 /* ---- s2s_in.c ---- */
 
-size_t ins_up(void);
 /* One that may carry our stanzas back (XEP-0288), or NULL. */
 struct s2s_stream *in_find_bidi(struct str local, struct str remote);
-void ins_close_all(void);
 
 #endif

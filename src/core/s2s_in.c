@@ -38,8 +38,6 @@ struct verification {
 	struct str from, to; /* on the heap */
 };
 
-static _Thread_local struct list ins;
-
 /* Life --------------------------------------------------------------------- */
 
 static void
@@ -133,9 +131,7 @@ on_arrived(void *ctx)
 	struct s2s_in *in = CONTAINER_OF(s, struct s2s_in, s);
 	bool was_closing = s->is_closing;
 
-	if (ins.next == NULL)
-		list_init(&ins);
-	list_add(&ins, &s->node);
+	list_add(s2s_streams(S2S_IN), &s->node);
 	s->is_closing = s->is_moving = false;
 	timer_start(&s->timer, conf_now()->limits.negotiation_ms, on_deadline);
 	in->arrived(in);
@@ -584,9 +580,7 @@ in_find_bidi(struct str local, struct str remote)
 {
 	struct s2s_in *in;
 
-	if (ins.next == NULL)
-		return NULL;
-	LIST_EACH(in, &ins, struct s2s_in, s.node)
+	LIST_EACH(in, s2s_streams(S2S_IN), struct s2s_in, s.node)
 	{
 		const struct s2s_stream *s = &in->s;
 
@@ -650,11 +644,18 @@ on_element(struct s2s_stream *s, struct elem *e)
 	arena_free(&a);
 }
 
+static void
+on_close_all(struct s2s_stream *s)
+{
+	s2s_fail(s, EL_NONE, NULL);
+}
+
 static const struct s2s_ops in_ops = {
 	.open = on_open,
 	.element = on_element,
 	.secured = on_secured,
 	.gone = on_gone,
+	.close = on_close_all,
 };
 
 void
@@ -663,9 +664,7 @@ s2s_accept(void *ctx, struct conn *c)
 	struct s2s_in *in = (struct s2s_in *)xzalloc(sizeof(*in));
 	uint64_t ms = conf_now()->limits.negotiation_ms;
 
-	if (ins.next == NULL)
-		list_init(&ins);
-	list_add(&ins, &in->s.node);
+	list_add(s2s_streams(S2S_IN), &in->s.node);
 	s2s_stream_init(&in->s, c, &in_ops);
 	if (!s2s_may_spend(conn_peer(c), S2S_COST_STREAM)) {
 		log_notice(&in->s.log, "too many streams from this address");
@@ -675,45 +674,4 @@ s2s_accept(void *ctx, struct conn *c)
 	/* One deadline for all, whoever has watched over it so far. */
 	ms -= MIN(ms, loop_now() - conn_since(c));
 	timer_start(&in->s.timer, ms, on_deadline);
-}
-
-size_t
-ins_up(void)
-{
-	struct s2s_in *in;
-	size_t n = 0;
-
-	if (ins.next == NULL)
-		return 0;
-	LIST_EACH(in, &ins, struct s2s_in, s.node)
-	{
-		n += in->s.is_up && !in->s.is_closing;
-	}
-	return n;
-}
-
-void
-s2s_list_in(s2s_row_fn *row, void *ctx)
-{
-	struct s2s_in *in;
-
-	if (ins.next == NULL)
-		return;
-	LIST_EACH(in, &ins, struct s2s_in, s.node)
-	{
-		s2s_stream_row(&in->s, row, ctx);
-	}
-}
-
-void
-ins_close_all(void)
-{
-	struct s2s_in *in;
-
-	if (ins.next == NULL)
-		return;
-	LIST_EACH(in, &ins, struct s2s_in, s.node)
-	{
-		s2s_fail(&in->s, EL_NONE, NULL);
-	}
 }

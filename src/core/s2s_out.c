@@ -34,8 +34,6 @@ struct s2s_out {
 	char why[300];	   /* it failed last, for whoever waits; or "" */
 };
 
-static _Thread_local struct list outs;
-
 static const struct s2s_ops out_ops;
 
 /* Says why it goes no further: to the log, and to whoever sent stanzas. */
@@ -588,11 +586,22 @@ on_open(struct s2s_stream *s, const struct elem *root)
 	s->id[id.n] = '\0';
 }
 
+static void
+on_close_all(struct s2s_stream *s)
+{
+	if (s->is_up)
+		s2s_fail(s, EL_NONE, NULL);
+	else if (!s->is_closing)
+		out_down(CONTAINER_OF(s, struct s2s_out, s),
+		    EL_REMOTE_SERVER_TIMEOUT);
+}
+
 static const struct s2s_ops out_ops = {
 	.open = on_open,
 	.element = on_element,
 	.secured = on_secured,
 	.gone = on_gone,
+	.close = on_close_all,
 };
 
 /* Life --------------------------------------------------------------------- */
@@ -634,9 +643,8 @@ out_new(
 {
 	struct s2s_out *o = (struct s2s_out *)xzalloc(sizeof(*o));
 
-	if (outs.next == NULL)
-		list_init(&outs);
-	list_add(&outs, &o->s.node);
+	o->s.ops = &out_ops;
+	list_add(s2s_streams(S2S_OUT), &o->s.node);
 	o->user = user;
 	o->ctx = ctx;
 	o->s.log.source = "s2s";
@@ -672,48 +680,4 @@ out_verify(struct str local, struct str remote, struct str id, struct str key,
 	o->verify_key = str_heap(key);
 	out_begin(o);
 	return o;
-}
-
-size_t
-outs_up(void)
-{
-	struct s2s_out *o;
-	size_t n = 0;
-
-	if (outs.next == NULL)
-		return 0;
-	LIST_EACH(o, &outs, struct s2s_out, s.node)
-	{
-		n += o->s.is_up && !o->s.is_closing;
-	}
-	return n;
-}
-
-void
-s2s_list_out(s2s_row_fn *row, void *ctx)
-{
-	struct s2s_out *o;
-
-	if (outs.next == NULL)
-		return;
-	LIST_EACH(o, &outs, struct s2s_out, s.node)
-	{
-		s2s_stream_row(&o->s, row, ctx);
-	}
-}
-
-void
-outs_close_all(void)
-{
-	struct s2s_out *o;
-
-	if (outs.next == NULL)
-		return;
-	LIST_EACH(o, &outs, struct s2s_out, s.node)
-	{
-		if (o->s.is_up)
-			s2s_fail(&o->s, EL_NONE, NULL);
-		else if (!o->s.is_closing)
-			out_down(o, EL_REMOTE_SERVER_TIMEOUT);
-	}
 }

@@ -14,8 +14,6 @@
 /* How often the peer is asked what it has. */
 #define ASK_EVERY 32
 #define ASK_MS 250
-/* A peer that leaves us without an answer for so long has gone. */
-#define ACK_MS 30000
 #define ANSWER_MS 1500
 #define SETTLE_MS 5000
 #define PENDING_MAX 4096
@@ -172,7 +170,7 @@ ask(struct s2s_sm *sm)
 	sm->unasked = 0;
 	sm->ask_due = 0;
 	sm->is_asked = true;
-	sm->ack_due = loop_now() + ACK_MS;
+	sm->ack_due = loop_now() + conf_now()->s2s.dead_ms;
 	s2s_send_sm(sm->s, EL_SM_R, STR_NONE, -1, false);
 	s2s_sm_arm(sm);
 }

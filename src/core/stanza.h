@@ -11,6 +11,11 @@
 #include "jid/jid.h"
 #include "xml/elem.h"
 
+/* What one stanza may be made of, whoever sends it, after the login. */
+#define STANZA_DEPTH 100
+#define STANZA_ELEMENTS 10000
+#define STANZA_ATTRIBUTES 100
+
 struct loop;
 struct session;
 struct wire;

@@ -20,9 +20,6 @@
 #define PRE_AUTH_DEPTH 8
 #define PRE_AUTH_ELEMENTS 32
 #define PRE_AUTH_ATTRIBUTES 16
-#define DEPTH 100
-#define ELEMENTS 10000
-#define ATTRIBUTES 100
 
 static __thread struct list streams;
 static __thread struct xml_limits before_auth, after_auth;
@@ -47,9 +44,9 @@ streams_add(struct stream *s)
 	};
 	after_auth = (struct xml_limits){
 		.bytes = (uint32_t)conf->stanza_size,
-		.depth = DEPTH,
-		.elements = ELEMENTS,
-		.attributes = ATTRIBUTES,
+		.depth = STANZA_DEPTH,
+		.elements = STANZA_ELEMENTS,
+		.attributes = STANZA_ATTRIBUTES,
 	};
 }
 

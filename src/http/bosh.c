@@ -16,9 +16,6 @@
 #define SID_BYTES 24
 #define RID_MAX ((UINT64_C(1) << 53) - 1)
 #define HTTPBIND "http://jabber.org/protocol/httpbind"
-#define DEPTH 102
-#define ELEMENTS 10000
-#define ATTRIBUTES 100
 #define PARTS_MAX 1000
 #define TYPE "text/xml; charset=utf-8"
 
@@ -308,8 +305,8 @@ create(
 static void
 on_post(struct http_req *r, const struct bosh_conf *conf)
 {
-	struct xml_limits limits = { HTTP_BODY_MAX, DEPTH, ELEMENTS,
-		ATTRIBUTES };
+	struct xml_limits limits = { HTTP_BODY_MAX, STANZA_DEPTH + 2,
+		STANZA_ELEMENTS, STANZA_ATTRIBUTES };
 	struct arena *a = arena_new(0);
 	struct bosh_ask *ask = (struct bosh_ask *)arena_zalloc(a, sizeof(*ask));
 	struct elem *body = xml_parse(a, http_body(r), &limits, NS_NONE, NULL);

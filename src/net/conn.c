@@ -14,6 +14,7 @@
 /* The least that a limited connection reads, against tiny reads. */
 #define READ_MIN 256
 #define PIECES_MAX 64
+#define KEEP_PROBES 3
 /* How long closing may take to write, and then to hear the peer's end. */
 #define CLOSE_MS SECONDS(5)
 #define LINGER_MS SECONDS(1)
@@ -220,6 +221,21 @@ conn_set_rate(struct conn *c, uint32_t bytes_per_s)
 		timer_stop(&c->timer);
 		conn_go_on(c);
 	}
+}
+
+void
+conn_set_patience(struct conn *c, uint64_t ms)
+{
+	int s = (int)MAX(ms / 1000, 1);
+	int probe = MAX(s / KEEP_PROBES, 1);
+	const int values[][2] = { { TCP_USER_TIMEOUT, (int)ms },
+		{ TCP_KEEPIDLE, s }, { TCP_KEEPINTVL, probe },
+		{ TCP_KEEPCNT, KEEP_PROBES } };
+
+	/* Where a kernel lacks one, we do without. */
+	for (size_t i = 0; i < ARRAY_LEN(values); i++)
+		(void)setsockopt(c->fd, IPPROTO_TCP, values[i][0],
+		    &values[i][1], sizeof(values[i][1]));
 }
 
 void

@@ -75,6 +75,13 @@ API void conn_resume(struct conn *c);
 API void conn_set_rate(struct conn *c, uint32_t bytes_per_s);
 
 /*
+ * The peer is dead, and the connection fails, when for so long it acknowledges
+ * nothing of what was sent, or takes nothing; or, if nothing is under way, when
+ * it does not answer probes for about as long again. By the kernel.
+ */
+void conn_set_patience(struct conn *c, uint64_t ms);
+
+/*
  * Starts TLS as a server once what is queued is out. Plain bytes that have
  * arrived meanwhile are a protocol error: the conn is aborted.
  */

@@ -159,8 +159,9 @@ class Stranger:
 
 
 class Proxy:
-    """Between two servers: it can cut all that goes through it, and let
-    nothing through for a while."""
+    """Between two servers: it can cut all that goes through it, let nothing
+    in for a while, or hold everything without a word, as if the cable were
+    out."""
 
     def __init__(self, target):
         self.target = target
@@ -169,6 +170,8 @@ class Proxy:
         self.writers = set()
         self.links = 0
         self.is_closed = False
+        self.passes = asyncio.Event()
+        self.passes.set()
 
     async def start(self):
         self.server = await asyncio.start_server(
@@ -178,6 +181,7 @@ class Proxy:
     async def pump(self, reader, writer):
         try:
             while data := await reader.read(65536):
+                await self.passes.wait()
                 writer.write(data)
                 await writer.drain()
         except OSError:
@@ -204,7 +208,14 @@ class Proxy:
                                 struct.pack("ii", 1, 0))
             writer.transport.abort()
 
+    def freeze(self):
+        self.passes.clear()
+
+    def thaw(self):
+        self.passes.set()
+
     def close(self):
+        self.thaw()
         self.cut()
         self.server.close()
         ports.release(self.port)

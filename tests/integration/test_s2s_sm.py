@@ -30,14 +30,20 @@ async def body_of(client, timeout=PATIENCE):
     return got
 
 
-async def test_link_cut_under_load(federation):
-    """The network cuts the link again and again while messages flow."""
-    a, b = await federation.start()
+async def between(federation, b):
+    """What a.test has for b.test goes through it."""
     proxy = await Proxy(b.port["s2s"]).start()
     service = "_xmpp-server._tcp.b.test"
     federation.names.records = {
         k: v for k, v in federation.names.records.items() if k[0] != service}
     federation.names.add_srv(service, proxy.port, "xmpp.b.test")
+    return proxy
+
+
+async def test_link_cut_under_load(federation):
+    """The network cuts the link again and again while messages flow."""
+    a, b = await federation.start()
+    proxy = await between(federation, b)
     juliet, romeo = await federation.users()
     await say(juliet, romeo, "ay me")
     count, cuts = 600, 5
@@ -55,6 +61,98 @@ async def test_link_cut_under_load(federation):
     assert not juliet.wire.events  # nothing came back
     assert proxy.links > 1
     proxy.close()
+
+
+async def test_network_away_under_load(federation):
+    """Nothing goes through, and nobody says so: it is noticed in time, and
+    nothing is lost or doubled when it is back."""
+    a, b = await federation.start(
+        s2s={"dead": "1s", "timeout": "3s", "retry": "1s"})
+    proxy = await between(federation, b)
+    juliet, romeo = await federation.users()
+    await say(juliet, romeo, "ay me")
+    start = a.start_mark
+    count = 400
+    for i in range(count):
+        juliet.send(f"<message to='{romeo.jid}' type='chat'><body>{i}</body>"
+                    f"</message>")
+        if i == count // 2:
+            await asyncio.sleep(0.05)
+            proxy.freeze()
+    await a.log_line("no acknowledgement: the link is dead", start)
+    # Another one is tried meanwhile, which comes to nothing.
+    await a.log_line("no stream could be had in time", start)
+    proxy.thaw()
+    for i in range(count):
+        got = await body_of(romeo)
+        assert got.find("body").text == str(i)
+    await juliet.ping("b.test")
+    assert not juliet.wire.events and not romeo.wire.events
+    proxy.close()
+
+
+async def test_network_stays_away(federation):
+    """What waits is given back when its time is over, each once."""
+    a, b = await federation.start(
+        s2s={"dead": "1s", "timeout": "2s", "retry": "1s", "resume": "3s"})
+    proxy = await between(federation, b)
+    juliet, romeo = await federation.users()
+    await say(juliet, romeo, "ay me")
+    await juliet.ping("b.test")
+    proxy.freeze()
+    count = 50
+    for i in range(count):
+        juliet.send(f"<message to='{romeo.jid}' type='chat' id='m{i}'><body>"
+                    f"{i}</body></message>")
+    for i in range(count):
+        # What came before may not be acknowledged, and come back, too.
+        got = await juliet.take(lambda e: (e.get("id") or "").startswith("m")
+                                and is_error("remote-server-timeout")(e))
+        assert got.get("id") == f"m{i}"
+    # What is sent now comes back at once; until the link is tried again.
+    proxy.cut()
+    proxy.thaw()
+    for i in range(PATIENCE * 10):
+        juliet.send(f"<message to='{romeo.jid}' type='chat' id='n{i}'><body>"
+                    "back</body></message>")
+        try:
+            await romeo.take(is_message("back"), timeout=1)
+            break
+        except Silence:
+            pass
+    else:
+        raise AssertionError("the link did not come back")
+    proxy.close()
+
+
+async def test_peer_takes_nothing(federation, authority, tmp_path):
+    """Without stream management it is the kernel who notices."""
+    a, = await federation.start(domains=("a.test",), s2s={"dead": "1s"})
+    pem = authority.issue(str(tmp_path / "b.pem"), "b.test")
+    peer = await Peer("b.test", pem).start(federation.names)
+    juliet = await a.client("juliet", host="a.test")
+    juliet.send("<message to='x@b.test'><body>?</body></message>")
+    visit = await peer.visit()
+    await visit.let_in()
+    assert (await visit.elem()).name == "message"
+    visit.transport.pause_reading()
+    # More than the buffers of both kernels hold.
+    for _ in range(200):
+        juliet.send("<message to='x@b.test'><body>" + "x" * 60000 +
+                    "</body></message>")
+        if peer.visits.qsize():
+            break
+        await asyncio.sleep(0.02)
+    await a.log_line("outgoing stream ended")
+    # And there is another one.
+    for _ in range(PATIENCE * 10):
+        if peer.visits.qsize():
+            break
+        juliet.send("<message to='x@b.test'><body>again</body></message>")
+        await asyncio.sleep(0.1)
+    visit = await peer.visit()
+    await visit.secure()
+    peer.close()
 
 
 async def test_peer_killed_under_load(federation):
