@@ -423,7 +423,7 @@ s2s_take(struct s2s_stream *s, struct elem *e,
 	else if (jid_is_none(&st->from) || !speaks_for(s, st->from.domain))
 		fault = EL_SE_INVALID_FROM;
 	else if (!jid_is_none(&st->to) &&
-		 (!s2s_is_ours(st->to.domain) ||
+		 (!router_is_ours(st->to.domain) ||
 		     (!str_is_none(local) && !str_eq(st->to.domain, local))))
 		fault = EL_SE_HOST_UNKNOWN;
 	if (fault != EL_NONE) {
@@ -517,13 +517,6 @@ s2s_check_header(const struct elem *root)
 	if (!is_version_1(elem_attr(root, AT_VERSION)))
 		return EL_SE_UNSUPPORTED_VERSION;
 	return EL_NONE;
-}
-
-bool
-s2s_is_ours(struct str domain)
-{
-	return host_find(domain) != NULL || service_find(domain) != NULL ||
-	       component_has(domain);
 }
 
 /* Keys --------------------------------------------------------------------- */

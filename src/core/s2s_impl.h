@@ -95,7 +95,6 @@ void s2s_fail(struct s2s_stream *s, enum qname condition, const char *text);
 /* EL_NONE, or what is wrong with a header. */
 enum qname s2s_check_header(const struct elem *root);
 /* Is it one of our hosts, or of a service? Any number of threads. */
-bool s2s_is_ours(struct str domain);
 /* An element of dialback; `type` and `key` may be none. */
 void s2s_send_dialback(struct s2s_stream *s, enum qname name, struct str from,
     struct str to, struct str id, struct str type, struct str key);

@@ -242,7 +242,8 @@ on_open(struct s2s_stream *s, const struct elem *root)
 	id = random_token(own, ID_BYTES);
 	memcpy(s->id, id.p, MIN(id.n, S2S_ID_MAX));
 	arena_free(&own);
-	if (condition == EL_NONE && (str_is_none(local) || !s2s_is_ours(local)))
+	if (condition == EL_NONE &&
+	    (str_is_none(local) || !router_is_ours(local)))
 		condition = EL_SE_HOST_UNKNOWN;
 	if (condition == EL_NONE)
 		s2s_stream_name(s, local, remote);
@@ -420,7 +421,7 @@ pair_of(struct s2s_in *in, struct elem *e, struct str *from_r, struct str *to_r)
 		s2s_fail(&in->s, EL_SE_IMPROPER_ADDRESSING, NULL);
 		return false;
 	}
-	if (!s2s_is_ours(*to_r)) {
+	if (!router_is_ours(*to_r)) {
 		s2s_fail(&in->s, EL_SE_HOST_UNKNOWN, NULL);
 		return false;
 	}
@@ -450,7 +451,7 @@ on_result(struct s2s_in *in, struct elem *e)
 		s2s_fail(s, EL_SE_POLICY_VIOLATION, "too many keys");
 		return;
 	}
-	if (s2s_is_ours(from)) {
+	if (router_is_ours(from)) {
 		s2s_fail(s, EL_SE_INVALID_FROM, NULL);
 		return;
 	}

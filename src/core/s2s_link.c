@@ -295,7 +295,7 @@ send_here(void *msg)
 {
 	struct stanza *st = (struct stanza *)msg;
 
-	if (is_ending || !s2s_is_ours(st->from.domain)) {
+	if (is_ending || !router_is_ours(st->from.domain)) {
 		receipt_fail(&st->receipt);
 		stanza_free(&st);
 		return;

@@ -27,16 +27,17 @@ class Federation:
 
     async def start(self, require="certificate", authorities=None, tls=False,
                     domains=("a.test", "b.test"), s2s=None,
-                    limits=None, strangers=None):
+                    limits=None, modules=None, services=(), strangers=None):
+        """Services are names below the domain that can be reached."""
         self.names = await NameServer().start()
         for domain in domains:
-            await self.add(domain, require,
-                           (authorities or {}).get(domain), tls, s2s, limits,
-                           strangers)
+            await self.add(domain, require, (authorities or {}).get(domain),
+                           tls, s2s, limits, modules, services, strangers)
         return [self.servers[d] for d in domains]
 
     async def add(self, domain, require, authority, tls, s2s=None,
-                  limits=None, strangers=None):
+                  limits=None, modules=None, services=(), strangers=None):
+        names = (domain, *(f"{name}.{domain}" for name in services))
         server = self.make_server({
             "hosts": [domain],
             "admins": [],
@@ -49,17 +50,19 @@ class Federation:
                 "sender_messages": "unlimited",
                 "account_messages": "unlimited",
                 **(strangers or {})}}}},
+            **({"modules": modules} if modules else {}),
             "listen": [
                 {"type": "c2s", "ip": "127.0.0.1", "port": "c2s",
                  "starttls": "optional"},
                 {"type": "s2s", "ip": "127.0.0.1", "port": "s2s",
                  **({"tls": True} if tls else {})},
             ],
-        }, hosts=(domain,), **({"authority": authority} if authority else {}))
+        }, hosts=names, **({"authority": authority} if authority else {}))
         await server.start()
         service = "xmpps-server" if tls else "xmpp-server"
-        self.names.add_srv(f"_{service}._tcp.{domain}", server.port["s2s"],
-                           f"xmpp.{domain}")
+        for name in names:
+            self.names.add_srv(f"_{service}._tcp.{name}", server.port["s2s"],
+                               f"xmpp.{domain}")
         self.names.add_a(f"xmpp.{domain}", "127.0.0.1")
         self.servers[domain] = server
 
