@@ -31,15 +31,7 @@ struct delegation {
 	struct arena *arena; /* of the grants */
 	struct grant *grants;
 	size_t count;
-	struct list asked;
-};
-
-/* An iq that waits for the component's answer, or a question about disco. */
-struct asked {
-	struct list node;
-	struct delegation *d;
-	struct stanza *iq;
-	struct nested *nested;
+	struct list asked; /* iqs, and questions about disco */
 };
 
 /* ---- the configuration ------------------------------------------------- */
@@ -79,25 +71,11 @@ nested_forget(struct nested *n)
 }
 
 static void
-asked_end(struct asked *k)
-{
-	list_del(&k->node);
-	xfree(k);
-}
-
-static void
 delegation_stop(struct mod *m)
 {
 	struct delegation *d = mod_state(m);
-	struct asked *k;
 
-	LIST_EACH(k, &d->asked, struct asked, node)
-	{
-		iq_forget(k);
-		if (k->iq != NULL)
-			stanza_refuse(k->iq, EL_SERVICE_UNAVAILABLE);
-		asked_end(k);
-	}
+	iq_waits_end(&d->asked);
 	for (size_t i = 0; i < d->count; i++) {
 		nested_forget(&d->grants[i].host);
 		nested_forget(&d->grants[i].bare);
@@ -127,13 +105,6 @@ delegation_start(struct mod *m)
 			    "\"DOMAIN NAMESPACE [ATTRIBUTE...]\"",
 			    STR_ARG(text));
 	}
-}
-
-static void
-delegation_reload(struct mod *m)
-{
-	delegation_stop(m);
-	delegation_start(m);
 }
 
 /* ---- iqs --------------------------------------------------------------- */
@@ -181,14 +152,11 @@ is_answer(const struct stanza *iq, const struct elem *e)
 }
 
 static void
-on_answer(void *ctx, struct stanza *answer)
+on_answer(void *ctx, struct stanza *iq, struct stanza *answer)
 {
-	struct asked *k = ctx;
-	struct stanza *iq = k->iq;
 	const struct elem *e = NULL;
 	struct elem *root, *node;
 
-	asked_end(k);
 	if (answer != NULL && answer->type == IQ_RESULT)
 		e = elem_child(
 		    elem_child(
@@ -205,17 +173,6 @@ on_answer(void *ctx, struct stanza *answer)
 	}
 	if (answer != NULL)
 		stanza_free(&answer);
-}
-
-static struct asked *
-asked_new(struct delegation *d, struct stanza *iq)
-{
-	struct asked *k = xzalloc(sizeof(*k));
-
-	k->d = d;
-	k->iq = iq;
-	list_add(&d->asked, &k->node);
-	return k;
 }
 
 static enum verdict
@@ -237,20 +194,18 @@ on_iq(struct mod *m, struct stanza *iq)
 	stanza_set_to(st, &to);
 	elem_add_copy(elem_add(elem_add(st->root, EL_DELEGATION), EL_FORWARDED),
 	    iq->root);
-	iq_send(st, TIMEOUT_MS, on_answer, asked_new(d, iq));
+	iq_ask(&d->asked, st, TIMEOUT_MS, iq, on_answer, NULL);
 	return STANZA_DONE;
 }
 
 /* ---- what the component tells of itself -------------------------------- */
 
 static void
-on_nested(void *ctx, struct stanza *answer)
+on_nested(void *ctx, struct stanza *none, struct stanza *answer)
 {
-	struct asked *k = ctx;
-	struct nested *n = k->nested;
+	struct nested *n = ctx;
 	const struct elem *query;
 
-	asked_end(k);
 	if (answer == NULL)
 		return;
 	query = elem_child(answer->root, EL_DISCO_INFO);
@@ -271,15 +226,14 @@ ask_nested(struct mod *m, struct grant *g, const char *kind, struct nested *n)
 	struct stanza *st = stanza_new(EL_IQ);
 	struct elem *query = elem_add(st->root, EL_DISCO_INFO);
 	struct jid to = jid_of(g->domain);
-	struct asked *k = asked_new(mod_state(m), NULL);
+	struct delegation *d = mod_state(m);
 
-	k->nested = n;
 	stanza_set_type(st, IQ_GET);
 	stanza_set_from(st, &mod_host(m)->jid);
 	stanza_set_to(st, &to);
 	elem_set(query, AT_NODE,
 	    str_printf(st->arena, PREFIX "%s:" STR_FMT, kind, STR_ARG(g->ns)));
-	iq_send(st, TIMEOUT_MS, on_nested, k);
+	iq_ask(&d->asked, st, TIMEOUT_MS, NULL, on_nested, n);
 }
 
 static void
@@ -325,20 +279,28 @@ struct coming {
 
 /* Each worker asks for itself, as each answers disco. */
 static void
-coming_part(void *ctx, unsigned worker)
+ask_all(struct mod *m, struct str domain)
 {
-	const struct coming *c = ctx;
-	struct mod *m = mod_find(c->host, "delegation");
-	struct delegation *d = m != NULL ? mod_state(m) : NULL;
+	struct delegation *d = mod_state(m);
 
-	for (size_t i = 0; d != NULL && i < d->count; i++) {
+	for (size_t i = 0; i < d->count; i++) {
 		struct grant *g = &d->grants[i];
 
-		if (!str_eq(g->domain, c->domain))
+		if (!str_eq(g->domain, domain))
 			continue;
 		ask_nested(m, g, "", &g->host);
 		ask_nested(m, g, "bare", &g->bare);
 	}
+}
+
+static void
+coming_part(void *ctx, unsigned worker)
+{
+	const struct coming *c = ctx;
+	struct mod *m = mod_find(c->host, "delegation");
+
+	if (m != NULL)
+		ask_all(m, c->domain);
 }
 
 static void
@@ -359,6 +321,26 @@ on_component(struct mod *m, const struct jid *domain)
 	c->host = mod_host(m);
 	c->domain = str_heap(domain->domain);
 	worker_gather(coming_part, on_come, c);
+}
+
+static void
+again(void *ctx, struct str domain)
+{
+	struct mod *m = ctx;
+	struct jid jid = jid_of(domain);
+
+	if (account_home(domain) == loop_self())
+		advertise(m, &jid);
+	ask_all(m, domain);
+}
+
+/* Those that are there hear what has changed, and are asked anew. */
+static void
+delegation_reload(struct mod *m)
+{
+	delegation_stop(m);
+	delegation_start(m);
+	component_each(mod_host(m), again, m);
 }
 
 /* ---- disco ------------------------------------------------------------- */

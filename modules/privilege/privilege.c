@@ -12,10 +12,8 @@ struct privilege {
 	struct list asked; /* of this worker */
 };
 
-/* An iq of a component that waits for its answer. */
+/* What becomes of the answer to an iq of a component; in the iq's arena. */
 struct asked {
-	struct list node;
-	struct stanza *iq;
 	struct str id;	 /* of the iq within it */
 	bool is_wrapped; /* the answer is to be forwarded whole */
 };
@@ -159,20 +157,18 @@ pass_answer(struct stanza *iq, struct stanza *answer)
 }
 
 static void
-on_answer(void *ctx, struct stanza *answer)
+on_answer(void *ctx, struct stanza *iq, struct stanza *answer)
 {
-	struct asked *asked = ctx;
+	const struct asked *asked = ctx;
 
 	if (answer == NULL)
-		stanza_refuse(asked->iq, EL_REMOTE_SERVER_TIMEOUT);
+		stanza_refuse(iq, EL_REMOTE_SERVER_TIMEOUT);
 	else if (asked->is_wrapped)
-		forward_answer(asked->iq, asked->id, answer);
+		forward_answer(iq, asked->id, answer);
 	else
-		pass_answer(asked->iq, answer);
+		pass_answer(iq, answer);
 	if (answer != NULL)
 		stanza_free(&answer);
-	list_del(&asked->node);
-	xfree(asked);
 }
 
 /* Sends `inner` for the iq, whose answer will be made of its. */
@@ -180,13 +176,11 @@ static enum verdict
 ask(struct mod *m, struct stanza *iq, struct stanza *inner, bool is_wrapped)
 {
 	struct privilege *p = mod_state(m);
-	struct asked *asked = xzalloc(sizeof(*asked));
+	struct asked *asked = arena_zalloc(iq->arena, sizeof(*asked));
 
-	list_add(&p->asked, &asked->node);
-	asked->iq = iq;
 	asked->id = str_dup(iq->arena, stanza_id(inner));
 	asked->is_wrapped = is_wrapped;
-	iq_send(inner, TIMEOUT_MS, on_answer, asked);
+	iq_ask(&p->asked, inner, TIMEOUT_MS, iq, on_answer, asked);
 	return STANZA_DONE;
 }
 
@@ -383,15 +377,8 @@ static void
 privilege_stop(struct mod *m)
 {
 	struct privilege *p = mod_state(m);
-	struct asked *asked;
 
-	LIST_EACH(asked, &p->asked, struct asked, node)
-	{
-		iq_forget(asked);
-		list_del(&asked->node);
-		stanza_refuse(asked->iq, EL_SERVICE_UNAVAILABLE);
-		xfree(asked);
-	}
+	iq_waits_end(&p->asked);
 }
 
 static void

@@ -144,6 +144,57 @@ iq_forget(void *ctx)
 	}
 }
 
+/* On behalf of what waits -------------------------------------------------- */
+
+struct wait {
+	struct list node;
+	struct stanza *waiting;
+	iq_waited_fn *answer;
+	void *ctx;
+};
+
+static void
+on_waited(void *ctx, struct stanza *answer)
+{
+	struct wait *w = ctx;
+	struct wait was = *w;
+
+	list_del(&w->node);
+	xfree(w);
+	was.answer(was.ctx, was.waiting, answer);
+}
+
+void
+iq_ask(struct list *waits, struct stanza *iq, uint64_t timeout_ms,
+    struct stanza *waiting, iq_waited_fn *answer, void *ctx)
+{
+	struct wait *w = xzalloc(sizeof(*w));
+
+	w->waiting = waiting;
+	w->answer = answer;
+	w->ctx = ctx;
+	list_add(waits, &w->node);
+	iq_send(iq, timeout_ms, on_waited, w);
+}
+
+void
+iq_waits_end(struct list *waits)
+{
+	struct wait *w;
+
+	while ((w = LIST_FIRST(waits, struct wait, node)) != NULL) {
+		struct stanza *waiting = w->waiting;
+
+		iq_forget(w);
+		list_del(&w->node);
+		xfree(w);
+		if (waiting != NULL)
+			stanza_refuse(waiting, EL_SERVICE_UNAVAILABLE);
+	}
+}
+
+/* Answers ------------------------------------------------------------------ */
+
 bool
 iq_is_ours(const struct stanza *st)
 {

@@ -43,6 +43,18 @@ API void iq_send(
 API void iq_forget(void *ctx);
 
 /*
+ * The same for a stanza that waits for what comes of it (or NULL: none does):
+ * the callee gets that, too, and takes it over. `waits` is the asker's list of
+ * all such questions, on this loop; at its end iq_waits_end() forgets them and
+ * refuses what waits.
+ */
+typedef void iq_waited_fn(
+    void *ctx, struct stanza *waiting, struct stanza *answer);
+API void iq_ask(struct list *waits, struct stanza *iq, uint64_t timeout_ms,
+    struct stanza *waiting, iq_waited_fn *answer, void *ctx);
+API void iq_waits_end(struct list *waits);
+
+/*
  * Fan-out: one stanza to many, rendered once. The root's `to` differs, all
  * else is shared. Recipients are local or remote addresses; local ones get
  * it through the deliver hooks at home, one post for each worker.

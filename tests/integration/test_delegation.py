@@ -42,9 +42,17 @@ async def gate(server):
     """The component, when it has been told and asked."""
     made = await Component(GATE, "open sesame").login(
         server.port["component"])
+    assert await introduced(server, made) == {
+        f"{NS}:{kind}:{ns}" for kind in ("", "bare") for ns in
+        (MOOD, "jabber:iq:version", "jabber:iq:last")}
+    return made
+
+
+async def introduced(server, made, grants=3):
+    """It is told of what is delegated, and asked; the nodes."""
     made.told = None
     asked = set()
-    for _ in range(1 + 6 * server.workers):
+    for _ in range(1 + 2 * grants * server.workers):
         elem = await made.elem()
         if elem.name == "message":
             made.told = elem
@@ -58,9 +66,7 @@ async def gate(server):
                   f" to='localhost'><query xmlns='{DISCO}' node='{node}'>" +
                   "".join(f"<feature var='{f}'/>" for f in features) +
                   "</query></iq>")
-    assert asked == {f"{NS}:{kind}:{ns}" for kind in ("", "bare") for ns in
-                     (MOOD, "jabber:iq:version", "jabber:iq:last")}
-    return made
+    return asked
 
 
 def inner(elem):
@@ -178,15 +184,35 @@ async def test_its_own(server):
         "Rookery"
 
 
+async def test_reload(server):
+    """A component that is there hears what has changed, and is asked."""
+    made = await gate(server)
+    server.overrides["modules"]["delegation"] = {
+        "namespaces": [f"{GATE} {MOOD}"]}
+    server.write_config()
+    await server.ctl_ok("reload_config")
+    assert await introduced(server, made, 1) == {
+        f"{NS}::{MOOD}", f"{NS}:bare:{MOOD}"}
+    assert [e.get("namespace") for e in made.told.find(
+        "delegation", NS).elems()] == [MOOD]
+    await shows(server, [("romeo@localhost", {"urn:x:bare", MOOD}, set())])
+    await made.ping("localhost")
+    assert not made.wire.events
+
+
 async def test_nested_disco(server):
     """7.2: its features stand where ours of the namespace were."""
     await gate(server)
+    await shows(server, [
+        ("localhost", {"urn:x:host", "jabber:iq:version", NS},
+         {"urn:x:bare"}),
+        ("romeo@localhost", {"urn:x:bare", MOOD}, {"urn:x:host"})])
+
+
+async def shows(server, rows):
     romeo = await server.client("romeo")
     query = f"<query xmlns='{DISCO}'/>"
-    for to, has, lacks in (
-            ("localhost", {"urn:x:host", "jabber:iq:version", NS},
-             {"urn:x:bare"}),
-            ("romeo@localhost", {"urn:x:bare", MOOD}, {"urn:x:host"})):
+    for to, has, lacks in rows:
         for _ in range(500):
             found = {f.get("var") for f in (await romeo.ask(
                 query, to=to)).find("query").elems()}
