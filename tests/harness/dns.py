@@ -28,10 +28,10 @@ class NameServer(asyncio.DatagramProtocol):
         self.transport = None
         self.asked = []
 
-    async def start(self):
+    async def start(self, port=0):
         loop = asyncio.get_running_loop()
         self.transport, _ = await loop.create_datagram_endpoint(
-            lambda: self, local_addr=("127.0.0.1", 0))
+            lambda: self, local_addr=("127.0.0.1", port))
         return self
 
     @property
