@@ -15,6 +15,7 @@ redeem(const struct host *host, struct str token, const struct jid *who,
 }
 
 static const struct invitations offer = {
+	.show = invite_show,
 	.redeem = redeem,
 	.is_reserved = invite_is_reserved,
 };

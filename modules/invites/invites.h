@@ -112,6 +112,8 @@ struct str invite_url(struct arena *a, struct mod *m, struct str token);
 
 void on_page(struct http_req *r);
 void on_form(struct http_req *r);
+void invite_show(const struct host *host, struct stream *stream,
+    struct str token, store_done_fn *done, void *ctx);
 enum verdict on_stream_iq(
     struct mod *m, struct stream *stream, struct stanza *iq);
 void on_stream_features(struct mod *m, struct stream *s, struct elem *features);

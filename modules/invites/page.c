@@ -237,6 +237,14 @@ add_invitation(struct buf *b, const struct visit *v)
 	add_clients(b, v->r);
 	text(b, "<p>On another device, scan this with the client:</p>");
 	add_qr(b, a, uri);
+	if (!invite_makes_account(&v->inv))
+		return;
+	text(b, "<p>If your client wants a code when you create an account on "
+		"<b>");
+	xml_escape(b, host->jid.full);
+	text(b, "</b>, it is <code>");
+	xml_escape(b, v->token);
+	text(b, "</code></p>");
 }
 
 static void

@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * XEP-0077: In-Band Registration. Sign-up before login where the host allows
- * it, with a limit by address and challenges (XEP-0158), or by an invitation
- * (XEP-0445); and for the account itself: its user name, a new password, its
- * removal.
+ * it, with a limit by address and challenges (XEP-0158), or by an invitation:
+ * one that the stream has shown (XEP-0445), or whose code is filled into the
+ * form, for clients that know only forms. And for the account itself: its user
+ * name, a new password, its removal.
  */
 #include "modules/register/captcha.h"
 #include "xep/0004-forms.h"
 
 #define FORM "jabber:iq:register"
+#define FORM_TOKEN "{urn:xmpp:pars:0}token"
 
 struct register_options {
 	struct captcha_options captcha;
@@ -32,6 +34,7 @@ struct signup {
 	struct stream *stream;
 	struct jid jid;
 	struct str password;
+	struct str token; /* of an invitation, or none */
 };
 
 static const struct invitations *
@@ -71,12 +74,16 @@ stream_refuse(struct stream *stream, struct stanza *iq, enum qname condition,
 	return STANZA_DONE;
 }
 
+/* Clients of people show the text, and no condition. */
 static void
-signup_end(struct signup *s, enum qname condition)
+signup_end(struct signup *s, enum qname condition, const char *text)
 {
 	if (condition == EL_NONE)
 		stanza_result(s->iq);
-	stream_answer(s->stream, s->iq, condition);
+	if (text != NULL)
+		stream_refuse(s->stream, s->iq, condition, text);
+	else
+		stream_answer(s->stream, s->iq, condition);
 	stream_release(s->stream);
 	xfree(s);
 }
@@ -91,22 +98,24 @@ on_made(void *ctx, int err)
 		metric_add(METRIC_REGISTRATIONS, 1);
 		log_info(stream_log(s->stream), "account " STR_FMT " made",
 		    STR_ARG(s->jid.local));
-		signup_end(s, EL_NONE);
+		signup_end(s, EL_NONE, NULL);
 		break;
 	case ERR_EXISTS:
-		signup_end(s, EL_CONFLICT);
+		signup_end(s, EL_CONFLICT, "This user name is taken");
 		break;
 	case ERR_INVALID:
-		signup_end(s, EL_NOT_ACCEPTABLE);
+		signup_end(s, EL_NOT_ACCEPTABLE,
+		    "This user name or password is not allowed");
 		break;
 	case ERR_ABSENT:
-		signup_end(s, EL_NOT_ALLOWED);
+		signup_end(s, EL_NOT_ALLOWED,
+		    "The invitation is not good, or not any more");
 		break;
 	case ERR_LIMIT:
-		signup_end(s, EL_RESOURCE_CONSTRAINT);
+		signup_end(s, EL_RESOURCE_CONSTRAINT, NULL);
 		break;
 	default:
-		signup_end(s, EL_INTERNAL_SERVER_ERROR);
+		signup_end(s, EL_INTERNAL_SERVER_ERROR, NULL);
 	}
 }
 
@@ -121,19 +130,56 @@ on_not_reserved(void *ctx, int err)
 		account_register(&s->jid, s->password, on_made, s);
 }
 
+static void
+redeem(void *ctx, int err)
+{
+	struct signup *s = ctx;
+
+	if (err < 0)
+		on_made(s, err);
+	else
+		invitations_of(s->mod)->redeem(mod_host(s->mod), s->token,
+		    &s->jid, s->password, on_made, s);
+}
+
 /* By the invitation; without one, not by a name that is kept for somebody. */
 static void
-make_account(struct signup *s, struct str token)
+make_account(struct signup *s)
 {
 	const struct invitations *inv = invitations_of(s->mod);
 	const struct host *host = mod_host(s->mod);
 
 	if (inv == NULL)
 		on_not_reserved(s, 0);
-	else if (token.n > 0)
-		inv->redeem(host, token, &s->jid, s->password, on_made, s);
-	else
+	else if (s->token.n == 0)
 		inv->is_reserved(host, s->jid.local, on_not_reserved, s);
+	else if (invited_by(s->mod, s->stream).n > 0)
+		redeem(s, 0);
+	else
+		inv->show(host, s->stream, s->token, redeem, s);
+}
+
+/* Only invitations let people in, and none has been shown. */
+static bool
+wants_code(struct mod *m, const struct stream *stream)
+{
+	const struct register_options *o = mod_options(m);
+
+	return !o->is_open && invitations_of(m) != NULL &&
+	       invited_by(m, stream).n == 0;
+}
+
+/* People paste what they have: the code, or a link that ends with it. */
+static struct str
+code_of(struct str text)
+{
+	size_t n;
+
+	text = str_trim(text);
+	for (n = text.n; n > 0; n--)
+		if (text.p[n - 1] == '/' || text.p[n - 1] == '=')
+			break;
+	return str_skip(text, n);
 }
 
 /* Only with a form can there be a challenge. */
@@ -142,7 +188,8 @@ has_challenge(struct mod *m, const struct stream *stream)
 {
 	const struct register_options *o = mod_options(m);
 
-	return captcha_is_on(&o->captcha) && invited_by(m, stream).n == 0;
+	return o->is_open && captcha_is_on(&o->captcha) &&
+	       invited_by(m, stream).n == 0;
 }
 
 static void
@@ -153,25 +200,47 @@ add_required(
 	    form_add_field(form, type, var, label, STR_NONE), EL_FORM_REQUIRED);
 }
 
-static void
-show_form(struct mod *m, struct elem *query, bool is_challenge, struct str id)
-{
-	const struct register_options *o = mod_options(m);
-	struct elem *form;
+static const char by_code[] =
+    "Accounts are made by invitation. Choose a user name and a password, and "
+    "give the code of your invitation (or its link).";
 
-	elem_add_text(query, EL_REGISTER_INSTRUCTIONS,
-	    str_dup(elem_arena(query), o->instructions));
-	if (!is_challenge) {
-		elem_add(query, EL_REGISTER_USERNAME);
-		elem_add(query, EL_REGISTER_PASSWORD);
-		return;
-	}
-	form = form_add(query, "form", FORM);
-	elem_add_text(form, EL_FORM_INSTRUCTIONS,
-	    str_dup(elem_arena(query), o->instructions));
+static struct elem *
+add_form(struct elem *query, struct str instructions)
+{
+	struct elem *form = form_add(query, "form", FORM);
+
+	elem_add_text(form, EL_FORM_INSTRUCTIONS, instructions);
 	add_required(form, "text-single", "username", "User name");
 	add_required(form, "text-private", "password", "Password");
-	captcha_add(&o->captcha, &mod_host(m)->jid, form, id);
+	return form;
+}
+
+/*
+ * A challenge has no place outside of a form; nor has a code, but clients that
+ * look for the two fields alone are to find them.
+ */
+static void
+show_form(struct mod *m, const struct stream *stream, struct elem *query,
+    struct str id)
+{
+	const struct register_options *o = mod_options(m);
+	bool is_by_code = wants_code(m, stream);
+	bool is_challenge = has_challenge(m, stream);
+	struct str text = is_by_code
+			      ? str_c(by_code)
+			      : str_dup(elem_arena(query), o->instructions);
+
+	elem_add_text(query, EL_REGISTER_INSTRUCTIONS, text);
+	if (is_challenge) {
+		captcha_add(
+		    &o->captcha, &mod_host(m)->jid, add_form(query, text), id);
+		return;
+	}
+	elem_add(query, EL_REGISTER_USERNAME);
+	elem_add(query, EL_REGISTER_PASSWORD);
+	if (is_by_code)
+		add_required(add_form(query, text), "text-single", FORM_TOKEN,
+		    "Invitation code");
 }
 
 static enum verdict
@@ -179,16 +248,15 @@ ask(struct mod *m, struct stream *stream, struct stanza *iq)
 {
 	const struct register_options *o = mod_options(m);
 	struct registrar *r = mod_state(m);
-	bool is_challenge = has_challenge(m, stream);
 	struct str id = stanza_id(iq);
 
-	if (is_challenge && !addr_rate_take(&r->challenges, &o->captcha.rate,
-				stream_peer(stream))) {
+	if (has_challenge(m, stream) &&
+	    !addr_rate_take(
+		&r->challenges, &o->captcha.rate, stream_peer(stream))) {
 		log_notice(stream_log(stream), "too many challenges");
 		return stream_answer(stream, iq, EL_RESOURCE_CONSTRAINT);
 	}
-	show_form(
-	    m, elem_add(stanza_result(iq), EL_REGISTER), is_challenge, id);
+	show_form(m, stream, elem_add(stanza_result(iq), EL_REGISTER), id);
 	return stream_answer(stream, iq, EL_NONE);
 }
 
@@ -237,6 +305,12 @@ sign_up(struct mod *m, struct stream *stream, struct stanza *iq)
 		name = form_value(form, "username");
 		password = form_value(form, "password");
 	}
+	if (wants_code(m, stream)) {
+		token = code_of(
+		    form == NULL ? STR_NONE : form_value(form, FORM_TOKEN));
+		if (token.n == 0)
+			return stream_answer(stream, iq, EL_NOT_ALLOWED);
+	}
 	if (name.n == 0 || password.n < o->password_min)
 		return stream_answer(stream, iq, EL_NOT_ACCEPTABLE);
 	if (jid_prep_local(iq->arena, name, &local) < 0)
@@ -255,7 +329,8 @@ sign_up(struct mod *m, struct stream *stream, struct stanza *iq)
 	s->iq = iq;
 	s->stream = stream;
 	stream_hold(stream);
-	make_account(s, token);
+	s->token = token;
+	make_account(s);
 	return STANZA_DONE;
 }
 
@@ -266,7 +341,7 @@ on_stream_iq(struct mod *m, struct stream *stream, struct stanza *iq)
 
 	if (elem_name(stanza_payload(iq)) != EL_REGISTER)
 		return STANZA_PASS;
-	if (!o->is_open && invited_by(m, stream).n == 0)
+	if (!o->is_open && invitations_of(m) == NULL)
 		return stream_answer(stream, iq, EL_NOT_ALLOWED);
 	return iq->type == IQ_SET ? sign_up(m, stream, iq) : ask(m, stream, iq);
 }

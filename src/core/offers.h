@@ -6,6 +6,8 @@
 #include "core/host.h"
 #include "store/store.h"
 
+struct stream;
+
 /*
  * "upload_listener": hears of each file that an account has put, from any loop.
  * done(ctx, err) comes on the calling loop, and the putter is not told that all
@@ -32,11 +34,15 @@ struct retraction_listener {
 
 /*
  * "invitations": accounts made by a token that a stream has shown
- * (stream_note()). redeem: ERR_ABSENT when it is good no more, ERR_LIMIT when
+ * (stream_note()). show: what <preauth/> does; ERR_ABSENT when the token is no
+ * good, ERR_LIMIT when too many were not; the stream is held until then.
+ * redeem: ERR_ABSENT when it is good no more, ERR_LIMIT when
  * it is being used, else as account_register(). is_reserved: ERR_EXISTS when
  * the user name is kept for somebody. done(ctx, err) comes on the calling loop.
  */
 struct invitations {
+	void (*show)(const struct host *host, struct stream *stream,
+	    struct str token, store_done_fn *done, void *ctx);
 	void (*redeem)(const struct host *host, struct str token,
 	    const struct jid *who, struct str password, store_done_fn *done,
 	    void *ctx);

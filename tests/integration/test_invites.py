@@ -115,6 +115,46 @@ async def test_account_by_token(server):
     assert token not in "\n".join(server.lines())
 
 
+async def by_form(client, name, code, password="secret word"):
+    """As clients that know XEP-0077 and forms, and nothing of tokens."""
+    fields = {"FORM_TYPE": "jabber:iq:register", "username": name,
+              "password": password, "{urn:xmpp:pars:0}token": code}
+    form = "".join(f"<field var='{k}'><value>{v}</value></field>"
+                   for k, v in fields.items())
+    return await client.ask(
+        "<query xmlns='jabber:iq:register'>"
+        f"<x xmlns='jabber:x:data' type='submit'>{form}</x></query>", "set",
+        to="localhost")
+
+
+async def test_account_by_code_in_form(server):
+    uri, page = command(server, "invite", "localhost", "3").split("\t")
+    codes = [token_of(uri), f" {uri}\n", page]
+    for name, code in zip(("juliet", "nurse", "paris"), codes):
+        client = await stream(server, name)
+        # What fails does not use it up.
+        await refused("conflict", by_form(client, "romeo", code))
+        await by_form(client, name, code)
+    assert accounts(server) == {"romeo", "boss", "juliet", "nurse", "paris"}
+    client = await stream(server, "tybalt")
+    for code in (*codes, "0" * 32, "", "=", "/", "x" * 5000):
+        await refused("not-allowed", by_form(client, "tybalt", code))
+    await Client("nurse", "secret word").login(server.port["c2s"])
+    assert codes[0] not in "\n".join(server.lines())
+
+
+async def test_codes_in_forms_are_not_guessed(launch):
+    server = await launch(ip_rate="2/1h")
+    token = token_of(command(server, "invite", "localhost"))
+    client = await stream(server, "tybalt")
+    server.announce("too many wrong invitations")
+    for condition in ("not-allowed", "not-allowed", "resource-constraint"):
+        await refused(condition, by_form(client, "tybalt", "0" * 32))
+    # Nor by who changes the way.
+    await refused("resource-constraint", preauth(client, token))
+    assert accounts(server) == {"romeo", "boss"}
+
+
 async def test_two_at_once_make_one_account(server):
     token = token_of(command(server, "invite", "localhost"))
     clients = [await stream(server, f"guest{i}") for i in range(6)]
