@@ -60,6 +60,7 @@ struct account {
 	struct lane in, out;
 	struct list loaders; /* who waits for the load */
 	unsigned loads;	     /* loads under way */
+	unsigned passwords;  /* how many were set since it was loaded */
 	int load_err;
 	bool is_made;	  /* it was created while it was being looked up */
 	bool is_asked;	  /* other backends know nothing of it */

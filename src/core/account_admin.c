@@ -265,6 +265,7 @@ on_keys_for_change(void *arg)
 	struct op *op = arg;
 	struct store_write *w = store_write_new(op->jid.full);
 
+	op->acct->passwords++;
 	account_update(w, &op->row);
 	clients_drop_tokens(op->acct, w);
 	store_commit(&w, on_changed, op);

@@ -64,6 +64,7 @@ struct auth_conf {
 	struct str_list mechanisms;
 	struct str client_ca_file; /* or "" */
 	bool allow_plain_without_tls;
+	bool is_upgrading; /* accounts may lack keys of some mechanisms */
 	uint64_t cache_ms; /* how long a backend's yes holds */
 	uint64_t scram_iterations;
 	uint64_t token_lifetime_ms;   /* 0: no tokens */

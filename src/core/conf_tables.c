@@ -136,6 +136,10 @@ const struct option conf_auth_options[] = {
 	OPT_BOOL("allow_plain_without_tls", struct auth_conf,
 	    allow_plain_without_tls, "false",
 	    "offer PLAIN on connections without TLS, too: for tests only"),
+	OPT_BOOL("upgrade", struct auth_conf, is_upgrading, "false",
+	    "some accounts were brought from elsewhere with keys for some "
+	    "SCRAM mechanisms only: clients that say who they are in the "
+	    "header are offered just those, and make the others (XEP-0480)"),
 	OPT_SPAN("cache_lifetime", struct auth_conf, cache_ms, "1m", 0,
 	    HOURS(1),
 	    "how long it is remembered that a backend other than internal "

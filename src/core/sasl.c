@@ -55,9 +55,11 @@ sasl_offer_bindings(const struct transport *t, struct str *names_r, size_t max)
 
 /* SCRAM takes keys, which only the store has for all of its accounts. */
 static bool
-may_offer(const struct host *host, const struct transport *t,
+may_offer(const struct host *host, const struct transport *t, unsigned lacking,
     struct str mechanism, bool has_binding)
 {
+	const struct scram_hash *h;
+
 	if (str_is(mechanism, "EXTERNAL"))
 		return external_is_offered(host, t);
 	if (str_is(mechanism, "ANONYMOUS"))
@@ -65,13 +67,14 @@ may_offer(const struct host *host, const struct transport *t,
 	if (str_is(mechanism, "PLAIN"))
 		return t->ops->is_tls(t) ||
 		       conf_now()->auth.allow_plain_without_tls;
-	if (scram_hash_find(mechanism) == NULL || auth_has_backends(host))
+	h = scram_hash_find(mechanism);
+	if (h == NULL || auth_has_backends(host) || lacking & scram_bit(h))
 		return false;
 	return has_binding || !str_has_suffix(mechanism, STR("-PLUS"));
 }
 
 size_t
-sasl_offer(const struct host *host, const struct transport *t,
+sasl_offer(const struct host *host, const struct transport *t, unsigned lacking,
     struct str *names_r, size_t max)
 {
 	const struct str_list *all = &conf_now()->auth.mechanisms;
@@ -80,7 +83,7 @@ sasl_offer(const struct host *host, const struct transport *t,
 	size_t count = 0;
 
 	for (size_t i = 0; i < all->count && count < max; i++)
-		if (may_offer(host, t, all->item[i], has_binding))
+		if (may_offer(host, t, lacking, all->item[i], has_binding))
 			names_r[count++] = all->item[i];
 	return count;
 }
@@ -115,6 +118,7 @@ sasl_succeed(struct sasl *s, struct str data)
 		.data = data,
 		.user = s->user,
 		.has_authzid = s->has_authzid,
+		.salt = s->hash != NULL ? s->keys.salt : STR_NONE,
 	};
 
 	if (s->is_banned)
@@ -128,8 +132,8 @@ static void scram_take(struct sasl *s, struct str message);
 
 /* On offer, or named in the configuration and worth a better answer. */
 static bool
-may_begin(
-    const struct host *host, const struct transport *t, struct str mechanism)
+may_begin(const struct host *host, const struct transport *t, unsigned lacking,
+    struct str mechanism)
 {
 	const struct str_list *all = &conf_now()->auth.mechanisms;
 	struct str unused[BINDINGS_MAX];
@@ -140,24 +144,25 @@ may_begin(
 		i++;
 	if (i == all->count)
 		return false;
-	return may_offer(host, t, mechanism, has_binding) ||
+	return may_offer(host, t, lacking, mechanism, has_binding) ||
 	       (str_is(mechanism, "EXTERNAL") && external_is_there(t));
 }
 
 struct sasl *
-sasl_new(struct host *host, const struct transport *t, struct str mechanism,
-    sasl_fn *on_step, void *ctx)
+sasl_new(struct host *host, const struct transport *t, unsigned lacking,
+    struct str mechanism, sasl_fn *on_step, void *ctx)
 {
 	struct arena *a;
 	struct sasl *s;
 
-	if (!may_begin(host, t, mechanism))
+	if (!may_begin(host, t, lacking, mechanism))
 		return NULL;
 	a = arena_new(0);
 	s = arena_new_of(a, struct sasl);
 	s->arena = a;
 	s->host = host;
 	s->transport = t;
+	s->lacking = lacking;
 	s->on_step = on_step;
 	s->ctx = ctx;
 	s->hash = scram_hash_find(mechanism);
@@ -236,8 +241,8 @@ offer_hash(struct sasl *s)
 	struct str list[SASL_MECHANISMS_MAX];
 	struct buf text = { 0 };
 	unsigned char digest[SCRAM_DIGEST_MAX];
-	size_t count =
-	    sasl_offer(s->host, s->transport, list, SASL_MECHANISMS_MAX);
+	size_t count = sasl_offer(
+	    s->host, s->transport, s->lacking, list, SASL_MECHANISMS_MAX);
 
 	for (int part = 0; part < 2; part++) {
 		for (size_t i = 0; i < count; i++) {
@@ -281,20 +286,11 @@ scram_challenge(struct sasl *s)
 	answer(s, &r);
 }
 
-static const struct scram_keys *
-keys_for(const struct account_row *row, const struct scram_hash *h)
-{
-	for (size_t i = 0; row != NULL && i < row->key_count; i++)
-		if (str_is(row->keys[i].mechanism, h->mechanism))
-			return &row->keys[i];
-	return NULL;
-}
-
 static void
 scram_row(void *ctx, int err, const struct account_row *row)
 {
 	struct sasl *s = ctx;
-	const struct scram_keys *keys = keys_for(row, s->hash);
+	const struct scram_keys *keys = scram_keys_find(row, s->hash);
 
 	if (!sasl_is_back(s))
 		return;
@@ -344,7 +340,8 @@ is_flag_right(struct sasl *s)
 		return false;
 	if (s->first.binding == 'n')
 		return true;
-	count = sasl_offer(s->host, s->transport, offered, SASL_MECHANISMS_MAX);
+	count = sasl_offer(
+	    s->host, s->transport, s->lacking, offered, SASL_MECHANISMS_MAX);
 	for (size_t i = 0; i < count; i++)
 		if (str_has_suffix(offered[i], STR("-PLUS")))
 			return false;

@@ -26,13 +26,17 @@ struct sasl_result {
 	enum qname condition; /* EL_SASL_NOT_AUTHORIZED... */
 	const char *text;     /* for the client, or NULL */
 	struct jid user;    /* DONE: who (bare); FAIL: whom it tried or none */
+	struct str salt;    /* DONE: of SCRAM, the keys' that were used */
 	bool has_authzid;   /* DONE: it named itself as whom to act */
 	bool is_store_down; /* FAIL with temporary-auth-failure */
 };
 
-/* Mechanisms on offer for this transport, strongest first, as conf says. */
-API size_t sasl_offer(const struct host *host, const struct transport *t,
-    struct str *names_r, size_t max);
+/*
+ * Mechanisms on offer for this transport, strongest first, as conf says, but
+ * for those that the account is known to lack keys for (a set of scram_bit()).
+ */
+size_t sasl_offer(const struct host *host, const struct transport *t,
+    unsigned lacking, struct str *names_r, size_t max);
 /* Channel bindings on offer: "tls-exporter"... (XEP-0440). */
 API size_t sasl_offer_bindings(
     const struct transport *t, struct str *names_r, size_t max);
@@ -44,8 +48,8 @@ API size_t sasl_offer_bindings(
  * after sasl_free(). `on_step` may free the exchange.
  */
 typedef void sasl_fn(void *ctx, const struct sasl_result *r);
-API struct sasl *sasl_new(struct host *host, const struct transport *t,
-    struct str mechanism, sasl_fn *on_step, void *ctx);
+struct sasl *sasl_new(struct host *host, const struct transport *t,
+    unsigned lacking, struct str mechanism, sasl_fn *on_step, void *ctx);
 /*
  * Feeds a message (decoded bytes). The first call is the initial response, with
  * STR_NONE when there was none and STR("") when it was empty ("=").

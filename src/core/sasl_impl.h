@@ -14,6 +14,7 @@ struct sasl {
 	struct arena *arena;
 	struct host *host;
 	const struct transport *transport;
+	unsigned lacking;
 	sasl_fn *on_step;
 	void *ctx;
 	/* What is done with each message. */

@@ -95,26 +95,43 @@ keep(struct arena *a, const unsigned char *p, size_t n)
 	return str_dup(a, str_mem(p, n));
 }
 
+const struct scram_keys *
+scram_keys_find(const struct account_row *row, const struct scram_hash *h)
+{
+	for (size_t i = 0; row != NULL && i < row->key_count; i++)
+		if (str_is(row->keys[i].mechanism, h->mechanism))
+			return &row->keys[i];
+	return NULL;
+}
+
 void
 scram_keys_make(struct arena *a, const struct scram_hash *h,
     struct str password, struct str salt, uint32_t iterations,
     struct scram_keys *keys_r)
 {
-	unsigned char salted[SCRAM_DIGEST_MAX], key[SCRAM_DIGEST_MAX],
-	    stored[SCRAM_DIGEST_MAX];
+	unsigned char salted[SCRAM_DIGEST_MAX];
 
 	must(PKCS5_PBKDF2_HMAC(password.p, (int)password.n,
 		 (const unsigned char *)salt.p, (int)salt.n, (int)iterations,
 		 evp_of(h), (int)h->size, salted) == 1);
-	keys_r->mechanism = str_c(h->mechanism);
 	keys_r->salt = str_dup(a, salt);
 	keys_r->iterations = iterations;
-	scram_hmac(h, str_mem(salted, h->size), STR("Client Key"), key);
+	scram_keys_of(a, h, str_mem(salted, h->size), keys_r);
+	OPENSSL_cleanse(salted, sizeof(salted));
+}
+
+void
+scram_keys_of(struct arena *a, const struct scram_hash *h, struct str salted,
+    struct scram_keys *keys_r)
+{
+	unsigned char key[SCRAM_DIGEST_MAX], stored[SCRAM_DIGEST_MAX];
+
+	keys_r->mechanism = str_c(h->mechanism);
+	scram_hmac(h, salted, STR("Client Key"), key);
 	scram_digest(h, str_mem(key, h->size), stored);
 	keys_r->stored_key = keep(a, stored, h->size);
-	scram_hmac(h, str_mem(salted, h->size), STR("Server Key"), key);
+	scram_hmac(h, salted, STR("Server Key"), key);
 	keys_r->server_key = keep(a, key, h->size);
-	OPENSSL_cleanse(salted, sizeof(salted));
 	OPENSSL_cleanse(key, sizeof(key));
 }
 

@@ -22,6 +22,15 @@ struct scram_hash {
 
 /* All that we know, weakest first; ended by a NULL mechanism. */
 extern const struct scram_hash scram_hashes[];
+/* Has the row keys for it? NULL if not. */
+const struct scram_keys *scram_keys_find(
+    const struct account_row *row, const struct scram_hash *h);
+/* As one bit of a set. */
+static inline unsigned
+scram_bit(const struct scram_hash *h)
+{
+	return 1u << (h - scram_hashes);
+}
 /* By mechanism name, with or without -PLUS; NULL if it is none. */
 const struct scram_hash *scram_hash_find(struct str mechanism);
 
@@ -32,6 +41,13 @@ const struct scram_hash *scram_hash_find(struct str mechanism);
 void scram_keys_make(struct arena *a, const struct scram_hash *h,
     struct str password, struct str salt, uint32_t iterations,
     struct scram_keys *keys_r);
+
+/*
+ * Mechanism and keys of a SaltedPassword of h->size bytes; salt and iterations
+ * are the caller's to set.
+ */
+void scram_keys_of(struct arena *a, const struct scram_hash *h,
+    struct str salted, struct scram_keys *keys_r);
 
 /* client-first-message, taken apart; views of the message or in `a`. */
 struct scram_first {

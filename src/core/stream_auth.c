@@ -48,6 +48,15 @@ send_failure(struct stream *s, enum qname condition, const char *text)
 	arena_free(&a);
 }
 
+void
+stream_auth_end(struct stream *s, enum qname condition)
+{
+	log_notice(&s->log, "login ended: " STR_FMT,
+	    STR_ARG(names_elem_local((qname_t)condition)));
+	send_failure(s, condition, NULL);
+	stream_fail(s, EL_NONE, NULL);
+}
+
 static void
 answer_failure(struct stream *s)
 {
@@ -219,8 +228,8 @@ stream_auth_begin(struct stream *s, struct str mechanism)
 		why = EL_SASL_MALFORMED_REQUEST;
 	} else {
 		n->mechanism[0] = '\0';
-		n->sasl =
-		    sasl_new(s->host, s->transport, mechanism, on_step, s);
+		n->sasl = sasl_new(
+		    s->host, s->transport, n->lacking, mechanism, on_step, s);
 		if (n->sasl == NULL)
 			why = stream_offers_tls(s) && str_is(mechanism, "PLAIN")
 				  ? EL_SASL_ENCRYPTION_REQUIRED

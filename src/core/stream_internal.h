@@ -21,6 +21,8 @@ struct login {
 	struct elem *bound;	 /* in it, while a resource is bound */
 	struct account *account; /* pinned, once it is loaded */
 	struct str data;	 /* with success, or none */
+	struct str salt;	 /* of the keys that were used, or none */
+	struct upgrade *upgrade; /* under way (XEP-0480), or NULL */
 	struct str client;	 /* its name for others, once it is known */
 	struct elem *token;	 /* a new one (XEP-0484), or NULL */
 	bool by_token;		 /* it is a token that was shown */
@@ -45,6 +47,7 @@ struct nego {
 	enum qname condition;	  /* of the failure that is delayed */
 	const char *text;
 	unsigned failures;
+	unsigned lacking; /* keys of the account in `from`: scram_bit()s */
 	char mechanism[MECHANISM_MAX];
 	char lang[LANG_MAX + 1]; /* of the header, or "" */
 	struct str from;	 /* bare, of the header, or none; heap */
@@ -121,6 +124,8 @@ void stream_on_abort(struct stream *s);
 /* Answers a failed exchange, in time; `user` or STR_NONE is for the log. */
 void stream_auth_fail(
     struct stream *s, enum qname condition, const char *text, struct str user);
+/* The same when somebody is logged in already: the stream ends. */
+void stream_auth_end(struct stream *s, enum qname condition);
 /* What came of a step of the exchange. */
 void stream_auth_step(struct stream *s, const struct sasl_result *r);
 /* What it is called in logs, if that is short. */
@@ -147,6 +152,20 @@ struct str login_agent(const struct login *l);
 /* The name for others of an account's client. */
 struct str login_client(const struct stream *s, struct arena *a,
     struct str bare, struct str agent_id);
+
+/* stream_upgrade.c: XEP-0480. */
+
+/*
+ * Begins to find out for which mechanisms the account of the header has no keys
+ * yet; the features follow. False when there is no need.
+ */
+bool upgrade_look_up(struct stream *s);
+/* Adds what the account can be upgraded to. */
+void upgrade_offer(const struct stream *s, struct elem *authentication);
+/* The tasks that were asked for, if any has to be done; the login follows. */
+bool upgrade_begin(struct stream *s);
+/* What comes meanwhile. */
+void upgrade_on_elem(struct stream *s, struct elem *e);
 
 /* stream_token.c: XEP-0484. */
 

@@ -23,18 +23,20 @@ void
 login_offer(const struct stream *s, struct elem *features)
 {
 	struct str names[OFFERS_MAX];
-	size_t count = sasl_offer(s->host, s->transport, names, OFFERS_MAX);
-	struct elem *e;
+	size_t count = sasl_offer(
+	    s->host, s->transport, s->nego->lacking, names, OFFERS_MAX);
+	struct elem *authentication, *e;
 
 	/* Only over TLS (XEP-0388, security considerations). */
 	if (count == 0 || !stream_is_tls(s))
 		return;
-	e = elem_add(features, EL_SASL2);
+	authentication = elem_add(features, EL_SASL2);
 	for (size_t i = 0; i < count; i++)
-		elem_add_text(e, EL_SASL2_MECHANISM, names[i]);
-	e = elem_add(e, EL_SASL2_INLINE);
+		elem_add_text(authentication, EL_SASL2_MECHANISM, names[i]);
+	e = elem_add(authentication, EL_SASL2_INLINE);
 	login_offer_inline(s, e);
 	login_offer_tokens(s, e);
+	upgrade_offer(s, authentication);
 }
 
 /* ---- its life ---------------------------------------------------------- */
@@ -50,6 +52,7 @@ login_new(struct stream *s, struct elem *request)
 	l->success = elem_new(a, EL_SASL2_SUCCESS);
 	l->data = STR_NONE;
 	l->client = STR_NONE;
+	l->salt = STR_NONE;
 	return l;
 }
 
@@ -217,7 +220,9 @@ on_response(struct stream *s, const struct elem *e)
 void
 stream_on_login_elem(struct stream *s, struct elem *e)
 {
-	if (elem_name(e) == EL_SASL2_ABORT)
+	if (s->nego->login->upgrade != NULL)
+		upgrade_on_elem(s, e);
+	else if (elem_name(e) == EL_SASL2_ABORT)
 		stream_auth_fail(s, EL_SASL_ABORTED, NULL, STR_NONE);
 	else if (elem_name(e) == EL_SASL2_RESPONSE && s->nego->sasl != NULL)
 		on_response(s, e);
@@ -237,6 +242,8 @@ login_authenticated(struct stream *s, const struct sasl_result *r)
 
 	if (!str_is_none(r->data))
 		l->data = str_dup(a, r->data);
+	if (!str_is_none(r->salt))
+		l->salt = str_dup(a, r->salt);
 	if (!str_is_none(id) && str_is_none(l->client))
 		l->client = login_client(s, a, n->user.bare, id);
 	n->client = str_heap(l->client);
@@ -249,7 +256,8 @@ login_go_on(struct stream *s)
 
 	l->account = s->nego->account;
 	account_pin(l->account);
-	login_tokens(s);
+	if (!upgrade_begin(s))
+		login_tokens(s);
 }
 
 void

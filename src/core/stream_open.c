@@ -159,7 +159,8 @@ stream_on_open(struct stream *s, const struct elem *root)
 	keep_lang(s->nego, elem_attr(root, AT_XML_LANG));
 	str_free(&s->nego->from);
 	s->nego->from = str_heap(answer_to(a, root));
-	stream_send_features(s);
+	if (!upgrade_look_up(s))
+		stream_send_features(s);
 }
 
 /* ---- features ---- */
@@ -190,7 +191,8 @@ static void
 offer_mechanisms(const struct stream *s, struct elem *features)
 {
 	struct str names[OFFERS_MAX];
-	size_t count = sasl_offer(s->host, s->transport, names, OFFERS_MAX);
+	size_t count = sasl_offer(
+	    s->host, s->transport, s->nego->lacking, names, OFFERS_MAX);
 	struct elem *e;
 
 	if (count == 0)
