@@ -79,6 +79,10 @@ backend_at(const struct host *host, size_t i, const struct auth_backend **b_r)
 	char text[64];
 	struct mod *m;
 
+	/* Asked for at each login, so not looked for among the modules. */
+	*b_r = NULL;
+	if (str_is(name, "internal"))
+		return NULL;
 	snprintf(text, sizeof(text), "auth_" STR_FMT, STR_ARG(name));
 	m = mod_find(host, text);
 	*b_r = m != NULL ? mod_lookup(text) : NULL;

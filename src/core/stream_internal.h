@@ -143,7 +143,9 @@ void login_authenticated(struct stream *s, const struct sasl_result *r);
 /* At home, with the account: does what was asked for, and answers. */
 void login_go_on(struct stream *s);
 void login_free(struct login **l);
-void login_offer(const struct stream *s, struct elem *features);
+/* By these mechanisms, which are on offer otherwise, too. */
+void login_offer(const struct stream *s, struct elem *features,
+    const struct str *names, size_t count);
 /* Tells of success; what comes behind is no longer part of the login. */
 void login_succeed(struct stream *s, struct str authzid);
 

@@ -12,7 +12,6 @@
 #include "core/host.h"
 #include "core/scram.h"
 
-#define OFFERS_MAX 16
 #define AGENT_ID_MAX 128
 /* Of what names a client to others: enough not to meet another's. */
 #define CLIENT_ID_BYTES 12
@@ -20,11 +19,9 @@
 /* ---- offering ---------------------------------------------------------- */
 
 void
-login_offer(const struct stream *s, struct elem *features)
+login_offer(const struct stream *s, struct elem *features,
+    const struct str *names, size_t count)
 {
-	struct str names[OFFERS_MAX];
-	size_t count = sasl_offer(
-	    s->host, s->transport, s->nego->lacking, names, OFFERS_MAX);
 	struct elem *authentication, *e;
 
 	/* Only over TLS (XEP-0388, security considerations). */

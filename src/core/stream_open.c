@@ -200,7 +200,7 @@ offer_mechanisms(const struct stream *s, struct elem *features)
 	e = elem_add(features, EL_MECHANISMS);
 	for (size_t i = 0; i < count; i++)
 		elem_add_text(e, EL_MECHANISM, names[i]);
-	login_offer(s, features);
+	login_offer(s, features, names, count);
 	count = sasl_offer_bindings(s->transport, names, OFFERS_MAX);
 	if (count == 0)
 		return;

@@ -5,6 +5,7 @@ in the database, what time does, and what a login costs the server."""
 import asyncio
 import datetime
 import os
+import ssl
 import time
 
 from harness import sasl
@@ -135,12 +136,14 @@ async def by_token(client, token, beside):
 
 async def cost(server, users, login):
     """Server's CPU for each login, in microseconds, once TLS is up: from the
-    stream header on."""
+    stream header on. By TLS 1.2, where the handshake ends with its ticket: in
+    TLS 1.3 that would come with the features, and costs as much as the rest.
+    """
     clients = []
     for user in users:
         client = Client(user)
-        await client.connect(server.port["tls"],
-                             tls=client_context(alpn=["xmpp-client"]))
+        await client.connect(server.port["tls"], tls=client_context(
+            alpn=["xmpp-client"], newest=ssl.TLSVersion.TLSv1_2))
         clients.append(client)
     # Handshakes end at the server after they have ended here.
     await login(clients[0])
@@ -189,7 +192,7 @@ async def test_cost(make_server):
         for client in clients:
             client.cut()
     print(f"SCRAM {scram} us, token and resumption {fast} us")
-    assert min(fast) < min(scram) * 2 / 3
+    assert min(fast) < min(scram) / 2
 
 
 async def test_one_round_trip(make_server):
