@@ -140,7 +140,7 @@ on_deliver(struct mod *m, struct stanza *iq)
 	if (!jid_is_bare(&iq->to) || (!is_disco(iq) && !is_history(iq)))
 		return STANZA_PASS;
 	if (node.n == 0)
-		return pubsub_filter_is_fine(iq)
+		return pubsub_disco_is_fine(iq)
 			   ? STANZA_PASS
 			   : stanza_refuse(iq, EL_BAD_REQUEST);
 	acct = account_peek(iq->to.bare);

@@ -98,9 +98,10 @@ on_items(struct pubsub *ps, struct stanza *iq)
 {
 	struct elem *query = elem_new(iq->arena, EL_DISCO_ITEMS);
 
-	if (!pubsub_filter_is_fine(iq))
+	if (!pubsub_disco_is_fine(iq))
 		return stanza_refuse(iq, EL_BAD_REQUEST);
-	pubsub_disco_items(ps, query, iq);
+	if (!pubsub_disco_items(ps, query, iq))
+		return stanza_refuse(iq, EL_ITEM_NOT_FOUND);
 	elem_append(stanza_result(iq), query);
 	return stanza_send_back(iq);
 }

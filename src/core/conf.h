@@ -57,6 +57,7 @@ struct limits_conf {
 	uint64_t resume_ms;	    /* how long a detached session waits */
 	struct str resume_location; /* "host:port", or "" */
 	uint64_t auth_failures;	    /* on one connection */
+	uint64_t capabilities;	    /* kinds of clients that are known */
 };
 
 struct auth_conf {

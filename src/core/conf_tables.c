@@ -197,6 +197,10 @@ const struct option conf_limits_options[] = {
 	    "one of several behind a load balancer"),
 	OPT_UINT("auth_failures", struct limits_conf, auth_failures, "3", 1,
 	    100, "failed logins on one connection before it is closed"),
+	OPT_UINT("capabilities", struct limits_conf, capabilities, "5000", 1,
+	    1000000,
+	    "kinds of clients whose capabilities are kept: by each worker, and "
+	    "of each host in the store"),
 	OPTIONS_END,
 };
 

@@ -123,8 +123,10 @@ is_nobodys(const struct account *acct, const struct stanza *st)
 static struct wire *
 batch_rendered(struct batch *b)
 {
-	if (b->rendered == NULL)
+	if (b->rendered == NULL) {
+		metric_add(METRIC_FANOUT_RENDERS, 1);
 		b->rendered = stanza_render(b->st);
+	}
 	return b->rendered;
 }
 

@@ -32,6 +32,8 @@
 	    "stanzas sent to components") \
 	X(FANOUT_POSTS, "fanout_posts_total", \
 	    "batches of what goes to many, one for each worker") \
+	X(FANOUT_RENDERS, "fanout_renders_total", \
+	    "batches that were rendered, once for all in them") \
 	X(PUBSUB_READS, "pubsub_reads_total", \
 	    "reads of last items for whom has come") \
 	X(REGISTRATIONS, "registrations_total", "accounts made") \

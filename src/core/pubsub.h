@@ -53,10 +53,16 @@ API enum verdict pubsub_message(struct pubsub *ps, struct stanza *msg);
 API void pubsub_get_pending(struct pubsub *ps, struct adhoc_call *call);
 /* Features of every such thing, ended by NULL. */
 API extern const char *const pubsub_features[];
-/* Is the filter of a disco#items request (XEP-0462), if any, one? */
-API bool pubsub_filter_is_fine(const struct stanza *iq);
-/* Adds the nodes that he may know of to an answer of disco#items. */
-API void pubsub_disco_items(
+/*
+ * Of a disco#items request: is its filter (XEP-0462), if any, one, and does it
+ * ask for a page that there can be (XEP-0059)?
+ */
+API bool pubsub_disco_is_fine(const struct stanza *iq);
+/*
+ * Adds the nodes that he may know of to an answer of disco#items, or a page of
+ * them, by name. False if the page is to begin or end at what is not there.
+ */
+API bool pubsub_disco_items(
     struct pubsub *ps, struct elem *query, const struct stanza *iq);
 
 /*

@@ -6,13 +6,13 @@
  * store (pubsub_known.c); others count for the one address that sent them.
  * Each is looked up, and asked for, once, however many have it.
  */
+#include "core/conf.h"
 #include "core/hooks.h"
 #include "core/pubsub_impl.h"
 
 #include "xep/0115-caps.h"
 #include "xep/0390-caps.h"
 
-#define CACHE_MAX 2000
 #define NAMES_MAX 256
 #define CONTACTS_MAX 5000
 #define ASK_TIMEOUT SECONDS(60)
@@ -78,7 +78,7 @@ cache_drop(struct caps *caps)
 static void
 cache_add(struct caps *caps)
 {
-	if (here.by_key.count >= CACHE_MAX)
+	while (here.by_key.count >= conf_now()->limits.capabilities)
 		cache_drop(CONTAINER_OF(here.lru.prev, struct caps, lru));
 	caps->refs++;
 	map_set(&here.by_key, caps->key, caps);

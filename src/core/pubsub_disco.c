@@ -5,8 +5,13 @@
 #include "base/clock.h"
 
 #include "xep/0004-forms.h"
+#include "xep/0059-rsm.h"
+
+#include <stdlib.h>
 
 #define META_DATA "http://jabber.org/protocol/pubsub#meta-data"
+/* Most names in one answer. */
+#define PAGE_MAX 500
 #define F(name) "http://jabber.org/protocol/pubsub#" name
 
 const char *const pubsub_features[] = {
@@ -59,6 +64,64 @@ is_readable(const struct node *node, const struct stanza *iq)
 	enum qname condition, specific;
 
 	return node_may_read(node, &iq->from, &condition, &specific);
+}
+
+/* ---- pages ------------------------------------------------------------- */
+
+/* Names, in an order that stays. */
+struct page {
+	struct str *names;
+	size_t first, end, count;
+	bool is_cut; /* there are others */
+};
+
+static size_t
+index_of(const struct page *p, struct str name)
+{
+	size_t i = 0;
+
+	while (i < p->count && !str_eq(p->names[i], name))
+		i++;
+	return i;
+}
+
+/* Which of them are asked for. False if it is by one that is not there. */
+static bool
+page_choose(struct page *p, const struct elem *query)
+{
+	struct rsm rsm;
+	size_t max = PAGE_MAX;
+
+	p->first = 0;
+	p->end = p->count;
+	if (rsm_read(query, &rsm) < 0)
+		return false;
+	if (rsm.has_max && rsm.max < max)
+		max = (size_t)rsm.max;
+	if (rsm.after.n > 0)
+		p->first = index_of(p, rsm.after) + 1;
+	if (rsm.before.n > 0)
+		p->end = index_of(p, rsm.before);
+	if (p->first > p->count || (rsm.before.n > 0 && p->end == p->count))
+		return false;
+	p->first = MIN(p->first, p->end);
+	p->is_cut = rsm.is_there || p->end - p->first > max;
+	if (p->end - p->first > max && !str_is_none(rsm.before))
+		p->first = p->end - max;
+	else
+		p->end = MIN(p->end, p->first + max);
+	return true;
+}
+
+static void
+page_tell(const struct page *p, struct elem *query)
+{
+	bool is_empty = p->first == p->end;
+
+	if (p->is_cut)
+		rsm_add(query, is_empty ? STR_NONE : p->names[p->first],
+		    is_empty ? STR_NONE : p->names[p->end - 1],
+		    (int64_t)p->count);
 }
 
 /* ---- a node ------------------------------------------------------------ */
@@ -128,16 +191,26 @@ do_disco_info(struct op *op, struct node *node)
 void
 do_disco_items(struct op *op, struct node *node)
 {
-	struct elem *query = op_result(op, EL_DISCO_ITEMS), *e;
+	struct arena *a = op->iq->arena;
+	struct page p = { .names = arena_alloc(
+			      a, (node->by_id.count + 1) * sizeof(*p.names)) };
+	struct elem *query, *e;
 	const struct item *item;
 
-	elem_set(query, AT_NODE, op->node_name);
 	LIST_EACH(item, &node->items, struct item, node)
-	{
+	p.names[p.count++] = str_dup(a, item->id);
+	if (!page_choose(&p, op->action)) {
+		op_refuse(op, EL_ITEM_NOT_FOUND, EL_NONE);
+		return;
+	}
+	query = op_result(op, EL_DISCO_ITEMS);
+	elem_set(query, AT_NODE, op->node_name);
+	for (size_t i = p.first; i < p.end; i++) {
 		e = elem_add(query, EL_DISCO_ITEM);
 		elem_set_copy(e, AT_JID, op->ps->jid.full);
-		elem_set_copy(e, AT_NAME, item->id);
+		elem_set(e, AT_NAME, p.names[i]);
 	}
+	page_tell(&p, query);
 	op_send(op);
 }
 
@@ -151,10 +224,13 @@ filter_of(const struct elem *query)
 }
 
 bool
-pubsub_filter_is_fine(const struct stanza *iq)
+pubsub_disco_is_fine(const struct stanza *iq)
 {
 	const struct elem *query = stanza_payload(iq), *form = filter_of(query);
+	struct rsm rsm;
 
+	if (rsm_read(query, &rsm) < 0)
+		return false;
 	if (elem_child(query, EL_PUBSUB_FILTER) == NULL)
 		return true;
 	return form != NULL && (form_field(form, "included-types") == NULL ||
@@ -181,26 +257,51 @@ is_wanted(const struct elem *form, struct str type)
 	       !has_value(excluded, type);
 }
 
-void
+static int
+compare_names(const void *x, const void *y)
+{
+	return str_cmp(*(const struct str *)x, *(const struct str *)y);
+}
+
+/* He may read it, or ask whether he may; and wants that type. */
+static bool
+is_shown(const struct node *node, const struct stanza *iq)
+{
+	const struct elem *form = filter_of(stanza_payload(iq));
+
+	return (is_readable(node, iq) ||
+		   node->config.access == ACCESS_AUTHORIZE) &&
+	       (form == NULL || is_wanted(form, node->config.type));
+}
+
+bool
 pubsub_disco_items(
     struct pubsub *ps, struct elem *query, const struct stanza *iq)
 {
-	const struct elem *form = filter_of(stanza_payload(iq));
+	struct arena *a = elem_arena(query);
+	struct page p = { .names = arena_alloc(
+			      a, (ps->nodes.count + 1) * sizeof(*p.names)) };
 	const struct node *node;
 	struct elem *e;
 
-	for (size_t i = 0; (node = map_next(&ps->nodes, &i)) != NULL;) {
-		if (!is_readable(node, iq) &&
-		    node->config.access != ACCESS_AUTHORIZE)
-			continue;
-		if (form != NULL && !is_wanted(form, node->config.type))
-			continue;
+	for (size_t i = 0; (node = map_next(&ps->nodes, &i)) != NULL;)
+		if (is_shown(node, iq))
+			p.names[p.count++] = node->name;
+	if (p.count > 1)
+		qsort(p.names, p.count, sizeof(*p.names), compare_names);
+	if (!page_choose(&p, stanza_payload(iq)))
+		return false;
+	for (size_t i = p.first; i < p.end; i++) {
+		node = node_find(ps, p.names[i]);
+		p.names[i] = str_dup(a, node->name);
 		e = elem_add(query, EL_DISCO_ITEM);
 		elem_set_copy(e, AT_JID, ps->jid.full);
-		elem_set_copy(e, AT_NODE, node->name);
+		elem_set(e, AT_NODE, p.names[i]);
 		if (node->config.title.n > 0)
 			elem_set_copy(e, AT_NAME, node->config.title);
 	}
+	page_tell(&p, query);
+	return true;
 }
 
 bool

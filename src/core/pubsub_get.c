@@ -6,13 +6,20 @@
 
 #include <stdlib.h>
 
-/* Most items in one answer, if it is not asked by id. */
+/* Most items in one answer, by pages or by id; and bytes of all its items. */
 #define PAGE_MAX 250
+#define ANSWER_MAX (1 << 20)
+/* So many are read at a time. */
+#define BATCH 16
 
 /* Retrieval under way; in the arena of its iq. */
 struct retrieval {
 	struct elem **found; /* <item/> */
 	size_t count, waiting;
+	size_t bytes;	       /* of what was found */
+	struct wanted *wanted; /* of those by id */
+	size_t next;	       /* of these */
+	size_t left; /* of a range; of these: those that are counted */
 	bool is_backwards, is_failed;
 	bool is_ordered, by_creation, is_descending; /* XEP-0413 */
 	struct rsm rsm;
@@ -49,7 +56,21 @@ answer(struct op *op)
 	op_send(op);
 }
 
+/* Is there room for another? If not, the answer says that it is cut. */
+static bool
+has_room(struct retrieval *r, size_t bytes)
+{
+	if (r->bytes > 0 && r->bytes + bytes > ANSWER_MAX) {
+		r->rsm.is_there = true;
+		return false;
+	}
+	r->bytes += bytes;
+	return true;
+}
+
 /* ---- a range ----------------------------------------------------------- */
+
+static void read_range(struct op *op, struct node *node, struct str after);
 
 static void
 on_range(void *ctx, int err, const struct kv_item *items, size_t count)
@@ -57,18 +78,30 @@ on_range(void *ctx, int err, const struct kv_item *items, size_t count)
 	struct op *op = ctx;
 	struct retrieval *r = op->data;
 	struct node *node = node_find(op->ps, op->node_name);
+	size_t asked = MIN(r->left, BATCH), i;
 
 	if (node == NULL || op->ps->is_dead) {
 		op_refuse(op, EL_ITEM_NOT_FOUND, EL_NONE);
 		return;
 	}
 	r->is_failed = err < 0;
-	r->found =
-	    arena_zalloc(op->iq->arena, (count + 1) * sizeof(struct elem *));
-	for (r->count = 0; r->count < count; r->count++)
-		r->found[r->count] = item_parse(op->iq->arena, node, STR_NONE,
-		    items[r->count].value, EL_PUBSUB_ITEM, NULL);
-	answer(op);
+	for (i = 0; i < count && has_room(r, items[i].value.n); i++)
+		r->found[r->count++] = item_parse(op->iq->arena, node, STR_NONE,
+		    items[i].value, EL_PUBSUB_ITEM, NULL);
+	r->left -= i;
+	if (err < 0 || i < asked || r->left == 0)
+		answer(op);
+	else
+		read_range(op, node, str_dup(op->iq->arena, items[i - 1].key));
+}
+
+static void
+read_range(struct op *op, struct node *node, struct str after)
+{
+	struct retrieval *r = op->data;
+
+	kv_list(op->ps->jid.bare, node->store, after, r->is_backwards,
+	    MIN(r->left, BATCH), on_range, op);
 }
 
 static void
@@ -78,8 +111,10 @@ get_range(
 	struct retrieval *r = op->data;
 
 	r->is_backwards = back;
-	kv_list(
-	    op->ps->jid.bare, node->store, after, back, limit, on_range, op);
+	r->left = MIN(limit, node->by_id.count);
+	r->found =
+	    arena_zalloc(op->iq->arena, (r->left + 1) * sizeof(*r->found));
+	read_range(op, node, after);
 }
 
 /*
@@ -120,8 +155,11 @@ get_page(struct op *op, struct node *node, uint64_t limit)
 struct wanted {
 	struct op *op;
 	size_t index;
-	struct str id;
+	struct str id, key;
+	size_t bytes;
 };
+
+static void read_batch(struct op *op, const struct node *node);
 
 static void
 on_item(void *ctx, int err, struct str value)
@@ -131,6 +169,7 @@ on_item(void *ctx, int err, struct str value)
 	struct retrieval *r = op->data;
 	struct node *node = node_find(op->ps, op->node_name);
 
+	w->bytes = err == 0 ? value.n : 0;
 	if (err == 0 && node != NULL)
 		r->found[w->index] = item_parse(
 		    op->iq->arena, node, w->id, value, EL_PUBSUB_ITEM, NULL);
@@ -141,7 +180,30 @@ on_item(void *ctx, int err, struct str value)
 	if (node == NULL || op->ps->is_dead)
 		op_refuse(op, EL_ITEM_NOT_FOUND, EL_NONE);
 	else
+		read_batch(op, node);
+}
+
+/* What was read goes as far as there is room; then the next are. */
+static void
+read_batch(struct op *op, const struct node *node)
+{
+	struct retrieval *r = op->data;
+	size_t end;
+
+	while (r->left < r->next && has_room(r, r->wanted[r->left].bytes))
+		r->left++;
+	if (r->left < r->next)
+		r->count = r->next = r->left;
+	end = MIN(r->next + BATCH, r->count);
+	if (r->is_failed || r->next == end) {
 		answer(op);
+		return;
+	}
+	r->waiting = end - r->next;
+	for (size_t i = r->next; i < end; i++)
+		kv_get(op->ps->jid.bare, node->store, r->wanted[i].key, on_item,
+		    &r->wanted[i]);
+	r->next = end;
 }
 
 static void
@@ -151,20 +213,18 @@ fetch(struct op *op, struct node *node, const struct item *const *item,
 	struct arena *a = op->iq->arena;
 	struct retrieval *r = op->data;
 
-	r->count = r->waiting = count;
+	r->count = count;
 	r->found = arena_zalloc(a, (count + 1) * sizeof(struct elem *));
-	if (count == 0) {
-		answer(op);
-		return;
-	}
+	r->wanted = arena_zalloc(a, (count + 1) * sizeof(*r->wanted));
 	for (size_t i = 0; i < count; i++) {
-		struct wanted *w = arena_new_of(a, struct wanted);
+		struct wanted *w = &r->wanted[i];
 
 		w->op = op;
 		w->index = i;
 		w->id = str_dup(a, item[i]->id);
-		kv_get(op->ps->jid.bare, node->store, item[i]->key, on_item, w);
+		w->key = str_dup(a, item[i]->key);
 	}
+	read_batch(op, node);
 }
 
 /* Ids that there are not are left out (6.5.9.12). */
@@ -183,6 +243,7 @@ get_by_id(struct op *op, struct node *node)
 		if (item[r->count] != NULL)
 			r->count++;
 	}
+	r->total = r->count;
 	fetch(op, node, item, r->count);
 }
 

@@ -7,8 +7,9 @@
  */
 #include "core/pubsub_impl.h"
 
+#include "core/conf.h"
+
 #define STORE STR("caps")
-#define KNOWN_MAX 5000
 #define KNOWN_SIZE 8192
 
 void
@@ -61,7 +62,7 @@ on_count(void *ctx, int err, uint64_t count)
 {
 	struct keep *k = ctx;
 
-	if (err == 0 && count >= KNOWN_MAX)
+	if (err == 0 && count >= conf_now()->limits.capabilities)
 		kv_list(k->owner, STORE, k->key, false, 1, on_after, k);
 	else
 		put(k, STR_NONE);

@@ -2,7 +2,7 @@
 """A client with nbxmpp (Gajim's engine), driven over its standard input and
 output by lines of JSON: it has GLib's loop, and so a process of its own.
 
-usage: nbxmpp_client.py USER RESOURCE PORT
+usage: nbxmpp_client.py USER RESOURCE PORT [DOMAIN]
 """
 
 import json
@@ -31,10 +31,10 @@ def tell(**what):
 
 
 class Gajim:
-    def __init__(self, user, resource, port):
+    def __init__(self, user, resource, port, domain="localhost"):
         self.loop = GLib.MainLoop()
         client = self.client = Client()
-        client.set_domain("localhost")
+        client.set_domain(domain)
         client.set_username(user)
         client.set_password("secret")
         client.set_resource(resource)
@@ -140,4 +140,4 @@ def plain(data):
 
 
 if __name__ == "__main__":
-    Gajim(sys.argv[1], sys.argv[2], sys.argv[3]).loop.run()
+    Gajim(*sys.argv[1:]).loop.run()

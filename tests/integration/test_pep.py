@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: MIT
 """What publishing to many costs, and what one who comes costs the store."""
 
+import asyncio
 import base64
 import hashlib
 import http.client
 
 import pytest
+
+from harness.component import Component
 
 pytestmark = pytest.mark.workers(2)
 
@@ -15,7 +18,8 @@ LISTEN = [
 ]
 PUBSUB = "http://jabber.org/protocol/pubsub"
 INFO = "http://jabber.org/protocol/disco#info"
-CONTACTS = 30
+CONTACTS = 20
+DEVICES = 50
 NODES = 20
 # As many nodes are read one by one; from more, all in one list.
 READS_MAX = 8
@@ -99,7 +103,7 @@ async def comes(server, user, caps):
 
 
 async def test_publish_to_many(web):
-    """One post for each worker, however many hear of it."""
+    """One post and one rendering for each worker, to 1,000 who hear of it."""
     caps = Caps(["urn:feed"])
     await web.register("romeo")
     for i in range(CONTACTS):
@@ -108,16 +112,19 @@ async def test_publish_to_many(web):
     romeo = await web.client("romeo", register=False)
     romeo.send("<presence/>")
     await publish(romeo, "urn:feed", "first")
+    # What each hears first tells that it is known.
     contacts = []
     for i in range(CONTACTS):
-        contacts.append(await comes(web, f"c{i}", caps))
-        # What it hears first tells that it is known.
-        await hear(contacts[-1], caps)
-    before = metric(web, "fanout_posts_total")
+        came = await asyncio.gather(*[
+            comes(web, f"c{i}", caps) for _ in range(DEVICES)])
+        await asyncio.gather(*[hear(one, caps) for one in came])
+        contacts += came
+    names = ("fanout_posts_total", "fanout_renders_total")
+    before = [metric(web, name) for name in names]
     await publish(romeo, "urn:feed", "second")
-    for contact in contacts:
-        await hear(contact, caps)
-    assert 1 <= metric(web, "fanout_posts_total") - before <= 2
+    await asyncio.gather(*[hear(contact, caps) for contact in contacts])
+    for name, count in zip(names, before):
+        assert 1 <= metric(web, name) - count <= 2, name
 
 
 async def test_coming_is_cheap(web):
@@ -139,3 +146,53 @@ async def test_coming_is_cheap(web):
             await hear(client, caps)
         reads = metric(web, "pubsub_reads_total") - before
         assert reads == (count if count <= READS_MAX else 1)
+
+
+async def test_names_are_bounded(web):
+    """So many nodes one client may be interested in, and no more."""
+    nodes = [f"urn:name:{i:03}" for i in range(260)]
+    await web.register("romeo")
+    caps = Caps(nodes)
+    romeo = await comes(web, "romeo", caps)
+    await publish(romeo, nodes[255], "last")
+    await hear(romeo, caps)
+    await publish(romeo, nodes[256], "beyond")
+    await publish(romeo, nodes[0], "first")
+    event = await romeo.take(is_event)
+    assert event.find("event").elems()[0].get("node") == nodes[0]
+
+
+async def test_contacts_are_bounded(make_server):
+    """Clients of one contact, as many as it says that it has."""
+    many, most = 5100, 5000
+    server = make_server({
+        "listen": LISTEN + [{"type": "component", "ip": "127.0.0.1",
+                             "port": "component"}],
+        "auth": {"allow_plain_without_tls": True},
+        "components": [{"host": "things.test", "secret": "secret"}]})
+    await server.start()
+    await server.register("romeo")
+    await server.ctl_ok("add_rosteritem", "romeo", "localhost", "thing",
+                        "things.test", "", "", "both")
+    romeo = await server.client("romeo", register=False)
+    romeo.send("<presence/>")
+    await publish(romeo, "urn:feed", "first")
+    caps = Caps(["urn:feed"])
+    things = await Component("things.test").login(server.port["component"])
+    for i in range(many):
+        things.send(caps.presence().replace(
+            "<presence>", f"<presence from='thing@things.test/{i}' "
+            "to='romeo@localhost'>"))
+        if i == 0:
+            things.send(caps.answer(await things.take(
+                lambda e: e.name == "iq")).replace(
+                    "<iq ", "<iq from='thing@things.test/0' "))
+            await things.take(is_event)
+    for i in range(1, most):
+        await things.take(is_event)
+    heard = set()
+    for item in ("second", "third"):
+        await publish(romeo, "urn:feed", item)
+        for _ in range(most):
+            heard.add((await things.take(is_event)).get("to"))
+    assert heard == {f"thing@things.test/{i}" for i in range(most)}

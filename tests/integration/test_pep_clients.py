@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Avatars, OMEMO's device lists and bookmarks, between slixmpp and nbxmpp (as
-Gajim uses it), in both directions; and all of it after a restart."""
+Gajim uses it), in both directions, on one server and across two; and all of it
+after a restart, or after servers were killed as soon as they had answered."""
 
 import asyncio
 import json
@@ -9,6 +10,8 @@ import sys
 import xml.etree.ElementTree as ET
 
 import pytest
+
+from harness.federation import Federation
 
 slixmpp = pytest.importorskip("slixmpp")
 pytest.importorskip("nbxmpp")
@@ -29,8 +32,8 @@ WAIT = 20
 class Slixmpp(slixmpp.ClientXMPP):
     """Remembers what it was notified of."""
 
-    def __init__(self, server, user, resource="slixmpp"):
-        super().__init__(f"{user}@localhost/{resource}", "secret")
+    def __init__(self, server, user, resource="slixmpp", host="localhost"):
+        super().__init__(f"{user}@{host}/{resource}", "secret")
         self.daemon = server
         self.heard = []
         self.is_there = asyncio.Event()
@@ -87,16 +90,18 @@ class Slixmpp(slixmpp.ClientXMPP):
 class Gajim:
     """nbxmpp_client.py, and what it has told."""
 
-    def __init__(self, server, user):
+    def __init__(self, server, user, host="localhost"):
         self.server = server
         self.user = user
+        self.host = host
+        self.jid = f"{user}@{host}"
         self.told = []
         self.process = self.reader = None
 
     async def begin(self):
         self.process = await asyncio.create_subprocess_exec(
             sys.executable, os.path.join(HERE, "nbxmpp_client.py"), self.user,
-            "gajim", str(self.server.port["c2s"]),
+            "gajim", str(self.server.port["c2s"]), self.host,
             stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE)
         self.reader = asyncio.ensure_future(self.read())
         await self.tells(event="login")
@@ -142,10 +147,10 @@ async def gajim_publishes(gajim, friend, desk):
     await gajim.ask("set_avatar", image=IMAGES["romeo"].hex())
     await gajim.ask("set_devices", devices=[11, 12])
     await gajim.ask("set_bookmark", jid="a@rooms.example", name="A")
-    await friend.hears("romeo@localhost", DEVICES, "current")
-    await desk.hears("romeo@localhost", BOOKMARKS, "a@rooms.example")
+    await friend.hears(gajim.jid, DEVICES, "current")
+    await desk.hears(gajim.jid, BOOKMARKS, "a@rooms.example")
     sha = friend["xep_0084"].generate_id(IMAGES["romeo"])
-    await friend.hears("romeo@localhost", AVATAR, sha)
+    await friend.hears(gajim.jid, AVATAR, sha)
 
 
 async def slixmpp_publishes(friend, gajim):
@@ -160,54 +165,58 @@ async def slixmpp_publishes(friend, gajim):
         f"<conference xmlns='{BOOKMARKS}' name='B' autojoin='true'/>",
         persist_items="true", max_items="max", access_model="whitelist",
         send_last_published_item="never")
-    told = await gajim.tells(event="pubsub", jid="juliet@localhost",
+    told = await gajim.tells(event="pubsub", jid=friend.boundjid.bare,
                              node=DEVICES)
     assert told["data"] == [21]
-    await gajim.tells(event="pubsub", jid="juliet@localhost", node=AVATAR,
+    await gajim.tells(event="pubsub", jid=friend.boundjid.bare, node=AVATAR,
                       id=sha)
     # Bookmarks are nobody else's business.
-    assert gajim.find(jid="juliet@localhost", node=BOOKMARKS) is None
+    assert gajim.find(jid=friend.boundjid.bare, node=BOOKMARKS) is None
 
 
 async def all_is_there(gajim, friend, desk):
     """What one has published the other can get, and reads as it was."""
     sha = friend["xep_0084"].generate_id(IMAGES["romeo"])
     found = await friend["xep_0084"].retrieve_avatar(
-        "romeo@localhost", sha, timeout=WAIT)
+        gajim.jid, sha, timeout=WAIT)
     item = found["pubsub"]["items"]["item"]
     assert item["avatar_data"]["value"] == IMAGES["romeo"]
-    found = await friend.items("romeo@localhost", DEVICES)
+    found = await friend.items(gajim.jid, DEVICES)
     assert [d.get("id") for d in found["current"]] == ["11", "12"]
     with pytest.raises(slixmpp.exceptions.IqError) as refused:
-        await friend.items("romeo@localhost", BOOKMARKS)
+        await friend.items(gajim.jid, BOOKMARKS)
     assert refused.value.condition == "not-allowed"
-    found = await desk.items("romeo@localhost", BOOKMARKS)
+    found = await desk.items(gajim.jid, BOOKMARKS)
     assert found["a@rooms.example"].get("name") == "A"
 
     sha = friend["xep_0084"].generate_id(IMAGES["juliet"])
-    found = await gajim.ask("get_avatar", jid="juliet@localhost", id=sha)
+    found = await gajim.ask("get_avatar", jid=friend.boundjid.bare, id=sha)
     assert found["data"] == IMAGES["juliet"].hex()
-    assert await gajim.ask("get_devices", jid="juliet@localhost") == [21]
+    assert await gajim.ask("get_devices", jid=friend.boundjid.bare) == [21]
     found = await gajim.ask("get_bookmarks")
     assert [(b["jid"], b["name"], b["autojoin"]) for b in found] == [
         ("a@rooms.example", "A", True)]
-    found = await friend.items("juliet@localhost", BOOKMARKS)
+    found = await friend.items(friend.boundjid.bare, BOOKMARKS)
     assert found["b@rooms.example"].get("name") == "B"
 
 
-async def begin(server):
-    return (await Gajim(server, "romeo").begin(),
-            await Slixmpp(server, "juliet").begin(),
-            await Slixmpp(server, "romeo", "desk").begin())
+async def begin(romeos, juliets, hosts):
+    return (await Gajim(romeos, "romeo", hosts[0]).begin(),
+            await Slixmpp(juliets, "juliet", host=hosts[1]).begin(),
+            await Slixmpp(romeos, "romeo", "desk", hosts[0]).begin())
 
 
-async def test_avatars_keys_bookmarks(server):
-    for user in ("romeo", "juliet"):
-        await server.register(user)
-    for a, b in (("romeo", "juliet"), ("juliet", "romeo")):
-        await server.ctl_ok("add_rosteritem", a, "localhost", b, "localhost", b,
-                         "", "both")
-    clients = await begin(server)
+async def befriend(romeos, juliets, hosts):
+    for server, a, b in ((romeos, 0, 1), (juliets, 1, 0)):
+        user = ("romeo", "juliet")
+        await server.ctl_ok("register", user[a], hosts[a], "secret")
+        await server.ctl_ok("add_rosteritem", user[a], hosts[a], user[b],
+                            hosts[b], user[b], "", "both")
+
+
+async def exchange(romeos, juliets, hosts, restart):
+    await befriend(romeos, juliets, hosts)
+    clients = await begin(romeos, juliets, hosts)
     gajim, friend, desk = clients
     await gajim_publishes(gajim, friend, desk)
     await slixmpp_publishes(friend, gajim)
@@ -215,12 +224,32 @@ async def test_avatars_keys_bookmarks(server):
     for client in clients:
         await client.end()
 
-    await server.restart()
-    clients = await begin(server)
+    await restart()
+    clients = await begin(romeos, juliets, hosts)
     gajim, friend, _ = clients
     # They need not even ask.
-    await friend.hears("romeo@localhost", DEVICES, "current")
-    await gajim.tells(event="pubsub", jid="juliet@localhost", node=DEVICES)
+    await friend.hears(gajim.jid, DEVICES, "current")
+    await gajim.tells(event="pubsub", jid=friend.boundjid.bare, node=DEVICES)
     await all_is_there(*clients)
     for client in clients:
         await client.end()
+
+
+async def test_avatars_keys_bookmarks(server):
+    await exchange(server, server, ("localhost", "localhost"), server.restart)
+
+
+async def test_across_two_servers(make_server, authority):
+    hosts = ("b.test", "a.test")
+    federation = Federation(make_server, authority)
+    juliets, romeos = await federation.start()
+
+    async def kill():
+        for one in (romeos, juliets):
+            await one.kill()
+            await one.start()
+
+    try:
+        await exchange(romeos, juliets, hosts, kill)
+    finally:
+        federation.names.close()
