@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * XEP-0133: Service Administration. Each row says what its form asks for, and
- * which of the server's commands that makes. Not here is what only the
- * configuration says: the lists of domains, and who is an administrator.
+ * which of the server's commands that makes. Lists that are edited are those
+ * beside the configuration's, which has the last word.
  */
 #include "modules/admin/admin.h"
 
@@ -44,6 +44,8 @@ struct operation {
 	struct field fields[FIELDS_MAX];
 	enum show show;
 	const char *var; /* of the field with what is shown */
+	/* The command whose list of texts fills the form's field first. */
+	const char *current;
 };
 
 #define FIELD(var_, type_, label_) \
@@ -117,6 +119,27 @@ static const struct operation operations[] = {
 	    .fields = { ACCOUNT },
 	    .show = SHOW_NUMBER,
 	    .var = "onlineresources" },
+	{ .node = "edit-blacklist",
+	    .name = "Edit Blacklist",
+	    .command = "set_blocked_peers",
+	    .words = { "$blacklistjids" },
+	    .fields = { OPTIONAL("blacklistjids", "jid-multi",
+		"Addresses elsewhere that we do not talk to") },
+	    .current = "list_blocked_peers" },
+	{ .node = "edit-whitelist",
+	    .name = "Edit Whitelist",
+	    .command = "set_allowed_peers",
+	    .words = { "$whitelistjids" },
+	    .fields = { OPTIONAL("whitelistjids", "jid-multi",
+		"The only addresses elsewhere that we talk to; none: all") },
+	    .current = "list_allowed_peers" },
+	{ .node = "edit-admin",
+	    .name = "Edit Admin List",
+	    .command = "set_admins",
+	    .words = { "$adminjids" },
+	    .fields = { OPTIONAL("adminjids", "jid-multi",
+		"Administrators beside those of the configuration") },
+	    .current = "list_admins" },
 	{ .node = "get-registered-users-num",
 	    .name = "Get Number of Registered Users",
 	    .command = "stats_host",
@@ -275,14 +298,28 @@ add_options(struct elem *field, const char *const *values, size_t count)
 		form_add_option(field, values[i], str_c(values[i]));
 }
 
+static struct str
+text_of(struct arena *a, const json_t *value)
+{
+	if (json_is_integer(value))
+		return str_printf(
+		    a, "%" JSON_INTEGER_FORMAT, json_integer_value(value));
+	if (!json_is_string(value))
+		return STR("");
+	return str_dup(
+	    a, str_mem(json_string_value(value), json_string_length(value)));
+}
+
 static bool
 has_form(const struct operation *op)
 {
 	return op->fields[0].var != NULL;
 }
 
+/* `current` is a list of texts, or NULL. */
 static void
-send_form(struct adhoc_call *call, const struct operation *op)
+send_form(
+    struct adhoc_call *call, const struct operation *op, const json_t *current)
 {
 	struct elem *form =
 	    form_add(adhoc_stage(call, 1 << ADHOC_COMPLETE), "form", ADMIN);
@@ -297,10 +334,24 @@ send_form(struct adhoc_call *call, const struct operation *op)
 			add_options(e, delays, ARRAY_LEN(delays));
 		if (strcmp(f->var, "max_items") == 0)
 			add_options(e, limits, ARRAY_LEN(limits));
+		for (size_t k = 0; i == 0 && k < json_array_size(current); k++)
+			form_add_value(e,
+			    text_of(call->arena, json_array_get(current, k)));
 		if (!f->is_optional)
 			elem_add(e, EL_FORM_REQUIRED);
 	}
 	adhoc_send(call);
+}
+
+static void
+on_current(void *ctx, const struct cmd_outcome *o)
+{
+	struct adhoc_call *call = ctx;
+
+	if (o->what == CMD_DONE)
+		send_form(call, operation_of(call), o->value);
+	else
+		adhoc_refuse(call, admin_condition(o), EL_NONE);
 }
 
 /* ---- what was filled in ------------------------------------------------ */
@@ -392,18 +443,6 @@ word_of(const struct job *j, const char *word)
 }
 
 /* ---- what came of it --------------------------------------------------- */
-
-static struct str
-text_of(struct arena *a, const json_t *value)
-{
-	if (json_is_integer(value))
-		return str_printf(
-		    a, "%" JSON_INTEGER_FORMAT, json_integer_value(value));
-	if (!json_is_string(value))
-		return STR("");
-	return str_dup(
-	    a, str_mem(json_string_value(value), json_string_length(value)));
-}
 
 static struct str
 member(struct arena *a, const json_t *value, const char *name)
@@ -646,8 +685,10 @@ service_run(struct adhoc_call *call)
 
 	j->call = call;
 	j->op = op;
-	if (has_form(op) && call->action == ADHOC_EXECUTE)
-		send_form(call, op);
+	if (op->current != NULL && call->action == ADHOC_EXECUTE)
+		admin_start(call, op->current, NULL, 0, on_current, call);
+	else if (has_form(op) && call->action == ADHOC_EXECUTE)
+		send_form(call, op, NULL);
 	else if (!is_complete(call, op) ||
 		 (asks_for_accounts(op) && !read_accounts(j)))
 		adhoc_refuse(call, EL_BAD_REQUEST, EL_COMMAND_BAD_PAYLOAD);

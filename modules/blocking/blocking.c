@@ -277,7 +277,7 @@ static void
 tell_admins(struct mod *m, const struct stanza *iq, struct str text)
 {
 	const struct str *admins;
-	size_t count = host_admins(&admins);
+	size_t count = host_admins(iq->arena, &admins);
 
 	for (size_t i = 0; i < count; i++) {
 		struct stanza *st = stanza_new(EL_MESSAGE);

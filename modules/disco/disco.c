@@ -68,7 +68,7 @@ static void
 add_admins(struct elem *field)
 {
 	const struct str *admins;
-	size_t count = host_admins(&admins);
+	size_t count = host_admins(elem_arena(field), &admins);
 
 	for (size_t i = 0; i < count; i++)
 		form_add_value(field, str_printf(elem_arena(field),
@@ -94,8 +94,9 @@ add_contacts(struct mod *m, struct elem *query)
 		    (const void *)(options + contacts[i].offset);
 		struct elem *field;
 
-		if (list->count == 0 && !(has_fallback(contacts[i].var) &&
-					    host_admins(&unused) > 0))
+		if (list->count == 0 &&
+		    !(has_fallback(contacts[i].var) &&
+			host_admins(elem_arena(query), &unused) > 0))
 			continue;
 		if (form == NULL)
 			form = form_add(query, "result",

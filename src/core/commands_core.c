@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The core's commands, as one of the modules that are always there. */
 #include "core/commands.h"
+#include "core/edited.h"
 #include "core/hooks.h"
 #include "core/mods.h"
 
@@ -10,6 +11,7 @@ static const struct command *const tables[] = {
 	commands_check,
 	commands_clients,
 	commands_components,
+	commands_edited,
 	commands_kindly,
 	commands_logs,
 	commands_modules,

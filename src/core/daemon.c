@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Start, run and end of the daemon, on its main thread. */
 #include "core/daemon_impl.h"
+#include "core/edited.h"
 
 #include "base/clock.h"
 #include "base/err.h"
@@ -490,6 +491,7 @@ daemon_end(void)
 	reload_settle();
 	certs_drop();
 	tls_trust_drop();
+	edited_fini();
 	hosts_fini();
 	datadir_close();
 	if (is_restart) {

@@ -3,6 +3,7 @@
 
 #include "base/map.h"
 #include "core/conf.h"
+#include "core/edited.h"
 
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
@@ -71,15 +72,8 @@ host_at(size_t index)
 	return &hosts[index];
 }
 
-size_t
-host_admins(const struct str **jids_r)
-{
-	*jids_r = conf_now()->admins.item;
-	return conf_now()->admins.count;
-}
-
-bool
-host_is_admin(const struct jid *bare)
+static bool
+conf_is_admin(const struct jid *bare)
 {
 	const struct str_list *admins = &conf_now()->admins;
 
@@ -88,4 +82,30 @@ host_is_admin(const struct jid *bare)
 			return true;
 	}
 	return false;
+}
+
+size_t
+host_admins(struct arena *a, const struct str **jids_r)
+{
+	const struct str_list *named = &conf_now()->admins;
+	struct str *more, *all;
+	size_t extra = edited_all(EDITED_ADMINS, a, &more), n = named->count;
+
+	all = (struct str *)arena_alloc(a, (n + extra + 1) * sizeof(*all));
+	if (n > 0)
+		memcpy(all, named->item, n * sizeof(*all));
+	for (size_t i = 0; i < extra; i++) {
+		struct jid jid = jid_of(more[i]);
+
+		if (!conf_is_admin(&jid))
+			all[n++] = more[i];
+	}
+	*jids_r = all;
+	return n;
+}
+
+bool
+host_is_admin(const struct jid *bare)
+{
+	return conf_is_admin(bare) || edited_has(EDITED_ADMINS, bare->bare);
 }

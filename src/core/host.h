@@ -3,6 +3,7 @@
 #ifndef CORE_HOST_H
 #define CORE_HOST_H
 
+#include "base/arena.h"
 #include "base/str.h"
 #include "jid/jid.h"
 
@@ -32,8 +33,8 @@ API const char *host_folder(
  * when there is neither. */
 API struct str host_url(struct arena *a, const struct host *host);
 
-/* Administrators by configuration: all of them; is this bare JID one? */
-API size_t host_admins(const struct str **jids_r);
+/* Administrators, by configuration or by command: all; is this bare JID one? */
+API size_t host_admins(struct arena *a, const struct str **jids_r);
 API bool host_is_admin(const struct jid *bare);
 
 #endif

@@ -4,6 +4,7 @@
  * thread alone changes what is here; others look under the lock.
  */
 #include "core/commands.h"
+#include "core/edited.h"
 #include "core/mods.h"
 
 #include <dirent.h>
@@ -28,6 +29,7 @@ static char *dir;
 const struct builtin builtins[] = {
 	{ "clients", &clients_module },
 	{ "commands", &commands_module },
+	{ "edited", &edited_module },
 	{ "roster", &roster_module },
 	{ NULL, NULL },
 };

@@ -438,6 +438,9 @@ s2s_take(struct s2s_stream *s, struct elem *e,
 		stanza_free(&st); /* nobody's name could be put to an answer */
 	else if (err < 0)
 		stanza_refuse(st, condition);
+	else if (!s2s_is_welcome(&st->from))
+		(void)stanza_refuse_with(st, EL_NOT_ALLOWED,
+		    "this server does not talk to you", EL_NONE);
 	else
 		router_send(st);
 }

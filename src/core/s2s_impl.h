@@ -4,6 +4,7 @@
 #define CORE_S2S_IMPL_H
 
 #include "core/s2s.h"
+#include "jid/jid.h"
 #include "net/conn.h"
 #include "net/dns.h"
 #include "xml/parser.h"
@@ -107,6 +108,8 @@ enum s2s_terms { S2S_TERMS_PLAIN, S2S_TERMS_DIALBACK, S2S_TERMS_CERTIFICATE };
 enum s2s_terms s2s_terms(struct str domain);
 /* Neither denied nor left out. */
 bool s2s_is_allowed(struct str domain);
+/* Does it talk to this one there? */
+bool s2s_is_welcome(const struct jid *who);
 /* May this address do one more of it? Per worker. */
 enum s2s_cost { S2S_COST_STREAM, S2S_COST_KEY };
 bool s2s_may_spend(const struct addr *from, enum s2s_cost what);

@@ -305,6 +305,12 @@ send_here(void *msg)
 		    "this server does not talk to that domain", EL_NONE);
 		return;
 	}
+	/* But for our own answers, by which he learns so. */
+	if (!st->is_ours && !s2s_is_welcome(&st->to)) {
+		(void)stanza_refuse_with(st, EL_NOT_ALLOWED,
+		    "this server does not talk to that address", EL_NONE);
+		return;
+	}
 	link_put(link_of(st->arena, st->from.domain, st->to.domain), st);
 }
 

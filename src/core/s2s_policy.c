@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* With which servers we talk, on which terms, and how much they may ask. */
 #include "core/conf.h"
+#include "core/edited.h"
 #include "core/s2s_impl.h"
 
 #define BUCKETS 4096
@@ -50,9 +51,22 @@ s2s_is_allowed(struct str domain)
 {
 	const struct s2s_conf *conf = &conf_now()->s2s;
 
-	if (list_has(&conf->deny, domain))
+	if (list_has(&conf->deny, domain) || edited_has(EDITED_BLOCKED, domain))
 		return false;
-	return conf->allow.count == 0 || list_has(&conf->allow, domain);
+	if (conf->allow.count == 0 && edited_is_empty(EDITED_ALLOWED))
+		return true;
+	return list_has(&conf->allow, domain) ||
+	       edited_has_domain(EDITED_ALLOWED, domain);
+}
+
+bool
+s2s_is_welcome(const struct jid *who)
+{
+	if (edited_fits(EDITED_BLOCKED, who))
+		return false;
+	return edited_is_empty(EDITED_ALLOWED) ||
+	       edited_fits(EDITED_ALLOWED, who) ||
+	       list_has(&conf_now()->s2s.allow, who->domain);
 }
 
 /* Rates -------------------------------------------------------------------- */

@@ -136,6 +136,36 @@ async def test_users(served):
                   "registeredusersnum") == ["1"]
 
 
+def filled(form):
+    return [v.text for f in form.find("x").elems() if f.get("type") ==
+            "jid-multi" for v in f.elems() if v.name == "value"]
+
+
+async def test_lists(served):
+    """XEP-0133, 4.11, 4.12 and 4.29: a form has what is on the list, and
+    what is submitted takes its place; the configuration's stays."""
+    boss = await served.client("admin")
+    for node, var, one in (
+            ("edit-blacklist", "blacklistjids", "marlowe.test"),
+            ("edit-whitelist", "whitelistjids", "capulet.test"),
+            ("edit-admin", "adminjids", "romeo@localhost")):
+        assert filled(await execute(boss, f"{ADMIN}#{node}")) == []
+        await admin(boss, node, **{var: [one, "iago@elsewhere.test"]})
+        assert filled(await execute(boss, f"{ADMIN}#{node}")) == sorted(
+            [one, "iago@elsewhere.test"])
+        assert "not-acceptable" in await condition(
+            admin(boss, node, **{var: ["@"]}))
+        await admin(boss, node, **{var: [one]})
+        assert filled(await execute(boss, f"{ADMIN}#{node}")) == [one]
+    romeo = await served.client("romeo")
+    assert filled(await execute(romeo, f"{ADMIN}#edit-admin")) == [
+        "romeo@localhost"]
+    await admin(romeo, "edit-admin", adminjids=[])
+    assert "forbidden" in await condition(
+        execute(romeo, f"{ADMIN}#edit-admin"))
+    assert filled(await execute(boss, f"{ADMIN}#edit-admin")) == []
+
+
 async def test_about(served):
     """Who is about is told apart from who is away."""
     boss = await served.client("admin")
