@@ -32,6 +32,7 @@ enum show {
 	SHOW_AWAY_NUMBER,
 	SHOW_ROSTER,
 	SHOW_LAST,
+	SHOW_STATS, /* of user_sessions_info, and then of get_roster_count */
 };
 
 struct operation {
@@ -114,11 +115,10 @@ static const struct operation operations[] = {
 	    .var = "lastlogin" },
 	{ .node = "user-stats",
 	    .name = "Get User Statistics",
-	    .command = "num_resources",
+	    .command = "user_sessions_info",
 	    .words = { "user", "host" },
 	    .fields = { ACCOUNT },
-	    .show = SHOW_NUMBER,
-	    .var = "onlineresources" },
+	    .show = SHOW_STATS },
 	{ .node = "edit-blacklist",
 	    .name = "Edit Blacklist",
 	    .command = "set_blocked_peers",
@@ -270,6 +270,7 @@ struct job {
 	size_t count, at;
 	struct buf failures;  /* a line each */
 	enum qname condition; /* of the last one */
+	json_t *sessions;     /* for SHOW_STATS */
 };
 
 static const struct operation *
@@ -562,6 +563,30 @@ show_roster(const struct job *j, struct elem *form, const json_t *value)
 	}
 }
 
+/* How many stanzas and logins there are by time is counted for nobody. */
+static void
+show_stats(const struct job *j, struct elem *form, const json_t *count)
+{
+	static const struct {
+		const char *var, *label, *member;
+	} lists[] = {
+		{ "ipaddresses", "IP addresses", "ip" },
+		{ "onlineresources", "Resources online", "resource" },
+	};
+	struct arena *a = j->call->arena;
+
+	for (size_t i = 0; i < ARRAY_LEN(lists); i++) {
+		struct elem *field = form_add_field(
+		    form, "text-multi", lists[i].var, lists[i].label, STR_NONE);
+
+		for (size_t k = 0; k < json_array_size(j->sessions); k++)
+			form_add_value(
+			    field, member(a, json_array_get(j->sessions, k),
+				       lists[i].member));
+	}
+	form_add_field(form, NULL, "rostersize", "Contacts", text_of(a, count));
+}
+
 static void
 show(const struct job *j, struct elem *command, const struct cmd_outcome *o)
 {
@@ -584,6 +609,9 @@ show(const struct job *j, struct elem *command, const struct cmd_outcome *o)
 		    member(a, o->value, "timestamp"));
 		form_add_field(form, NULL, "status", "Status",
 		    member(a, o->value, "status"));
+		break;
+	case SHOW_STATS:
+		show_stats(j, form, o->value);
 		break;
 	case SHOW_ROSTER:
 		show_roster(j, form, o->value);
@@ -625,16 +653,21 @@ job_end(struct job *j, const struct cmd_outcome *o)
 	struct elem *command;
 
 	buf_fini(&j->failures);
+	if (failures.n == 0) {
+		command = adhoc_done(j->call);
+		show(j, command, o);
+		json_decref(j->sessions);
+		adhoc_send(j->call);
+		return;
+	}
+	json_decref(j->sessions);
 	/* Nothing was done at all: an error. */
-	if (failures.n > 0 && j->count <= 1) {
+	if (j->count <= 1) {
 		adhoc_refuse(j->call, j->condition, EL_NONE);
 		return;
 	}
 	command = adhoc_done(j->call);
-	if (failures.n > 0)
-		adhoc_note(command, "error", failures);
-	else
-		show(j, command, o);
+	adhoc_note(command, "error", failures);
 	adhoc_send(j->call);
 }
 
@@ -647,6 +680,15 @@ on_outcome(void *ctx, const struct cmd_outcome *o)
 	    (o->value != NULL && j->op->show == SHOW_NOTHING &&
 		json_is_integer(o->value) && json_integer_value(o->value) != 0))
 		job_fail(j, o);
+	else if (j->op->show == SHOW_STATS && j->sessions == NULL) {
+		struct str words[] = { j->accounts[0].local,
+			j->accounts[0].domain };
+
+		j->sessions = json_incref((json_t *)(uintptr_t)o->value);
+		admin_start(
+		    j->call, "get_roster_count", words, 2, on_outcome, j);
+		return;
+	}
 	if (++j->at < j->count) {
 		step(j);
 		return;

@@ -112,8 +112,10 @@ async def test_users(served):
     await ann.ping("localhost")
     one = await admin(boss, "get-user-lastlogin", accountjid="ann@localhost")
     assert values(one, "status") == ["ONLINE"]
-    assert values(await admin(boss, "user-stats", accountjid="ann@localhost"),
-                  "onlineresources") == ["1"]
+    stats = await admin(boss, "user-stats", accountjid="ann@localhost")
+    assert values(stats, "onlineresources") == [ann.jid.split("/")[1]]
+    assert values(stats, "ipaddresses") == ["127.0.0.1"]
+    assert values(stats, "rostersize") == ["0"]
     await admin(boss, "end-user-session", accountjids=["ann@localhost"])
     await ann.wire.gone()
 
