@@ -37,24 +37,36 @@ struct move {
 	struct arena *arena;
 	struct jid contact, old; /* bare; in it */
 	bool was_both;
+	bool is_writing; /* its approval; then it lives on till that is done */
+	bool is_over;
 	struct timer timer;
 };
 
 /* ---- those under way --------------------------------------------------- */
 
 static void
+move_free(struct move *k)
+{
+	struct account *acct = k->acct;
+
+	arena_free(&k->arena);
+	xfree(k);
+	account_unpin(acct);
+}
+
+static void
 move_end(struct move *k)
 {
 	struct moved *s = mod_state(k->mod);
-	struct account *acct = k->acct;
 
 	timer_stop(&k->timer);
 	iq_forget(k);
 	list_del(&k->node);
 	s->count--;
-	arena_free(&k->arena);
-	xfree(k);
-	account_unpin(acct);
+	if (k->is_writing)
+		k->is_over = true;
+	else
+		move_free(k);
 }
 
 static struct move *
@@ -136,7 +148,13 @@ on_roster(struct mod *m, struct account *acct, const struct roster_item *item)
 static void
 on_approved(void *ctx, int err)
 {
-	go_on(ctx, err == 0 ? APPROVED : DOUBTED);
+	struct move *k = ctx;
+
+	k->is_writing = false;
+	if (k->is_over)
+		move_free(k);
+	else
+		go_on(k, err == 0 ? APPROVED : DOUBTED);
 }
 
 /* Approved in advance (RFC 6121, 3.4), by the old one's name and groups. */
@@ -161,7 +179,8 @@ approve(struct move *k)
 	item.is_in_roster = true;
 	item.is_approved = true;
 	k->was_both = old->sub == ROSTER_BOTH;
-	if (roster_put(k->acct, &item, on_approved, k) < 0)
+	k->is_writing = roster_put(k->acct, &item, on_approved, k) == 0;
+	if (!k->is_writing)
 		go_on(k, DOUBTED);
 }
 

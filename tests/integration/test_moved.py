@@ -120,3 +120,24 @@ async def test_bound(server):
             jid=iq.get("to").replace("j", "new", 1)))
     for i in range(8):
         await old.take(is_presence("subscribed", "to", f"new{i}@{OLD}"))
+
+
+async def test_unloaded(server):
+    """What waits when the module goes is a request as any other."""
+    romeo, old = await begun(server)
+    move(old, "new")
+    iq = await asked(old)
+    await server.ctl_ok("module_unload", "moved")
+    await romeo.take(is_presence("subscribe", "from", f"new@{OLD}"))
+    answer(old, iq, "error", GONE.format(uri=f"xmpp:new@{OLD}"))
+    await old.ping("localhost")
+
+
+async def test_deleted(server):
+    """The account goes while the old one is asked."""
+    _, old = await begun(server)
+    move(old, "new")
+    iq = await asked(old)
+    await server.ctl_ok("unregister", "romeo", "localhost")
+    answer(old, iq, "error", GONE.format(uri=f"xmpp:new@{OLD}"))
+    await old.ping("localhost")
