@@ -48,7 +48,7 @@ class NameThread:
 
 
 class Peer:
-    name = domain = None
+    name = domain = multicast = None
 
     def __init__(self, folder):
         self.folder = str(folder)
@@ -67,7 +67,8 @@ class Peer:
 
     @property
     def domains(self):
-        return self.domain, self.rooms, self.upload
+        more = (self.multicast,) if self.multicast else ()
+        return self.domain, self.rooms, self.upload, *more
 
     def command(self, names, pem, authority, dialback):
         """Writes the configuration; what to run, with what environment."""
@@ -226,6 +227,7 @@ modules:
     docroot: "{folder}/files"
     put_url: "http://127.0.0.1:{http}/upload"
   mod_mam: {{default: always}}
+  mod_multicast: {{host: "multicast.{domain}"}}
   mod_muc: {{host: "rooms.{domain}"}}
   mod_offline: {{}}
   mod_ping: {{}}
@@ -241,6 +243,7 @@ modules:
 
 class Ejabberd(Peer):
     name, domain = "ejabberd", "ejab.xmpp"
+    multicast = "multicast." + domain
 
     @staticmethod
     def library():

@@ -19,7 +19,7 @@ from harness.wire import PATIENCE
 
 ROOK = "rook.xmpp"
 GATE = f"gate.{ROOK}"
-SERVICES = ("conference", "gate", "pubsub", "upload")
+SERVICES = ("conference", "gate", "multicast", "pubsub", "upload")
 PEERS = [name for name, kind in peers.ALL.items() if kind.is_there()]
 
 pytestmark = pytest.mark.skipif(not PEERS, reason="no other server is there")
@@ -45,6 +45,11 @@ class World:
             "hosts": [ROOK],
             "admins": [],
             "components": [{"host": GATE, "secret": "sesame"}],
+            # Not all who talk are contacts.
+            "host_config": {ROOK: {"modules": {
+                "multicast": {}, "strangers": {
+                    "sender_messages": "unlimited",
+                    "account_messages": "unlimited"}}}},
             "dns": {"servers": [self.names.address]},
             "s2s": {"ca_file": self.authority.pem, "retry": "1s",
                     "require": "dialback" if dialback else "certificate"},
@@ -532,6 +537,39 @@ async def test_room_of_three(world, event_loop):
             assert f"from {i}" in found[i]
     for client in everyone:
         client.close()
+
+
+async def others(world, peer):
+    """One more here, and one more there."""
+    n = next(numbers)
+    return (await world.server.client(f"nurse{n}", host=ROOK),
+            await peer.client(f"paris{n}"))
+
+
+def addressed(service, text, *jids):
+    rows = "".join(f"<address type='to' jid='{jid}'/>" for jid in jids)
+    return (f"<message to='{service}' type='chat' id='{text}'><addresses "
+            f"xmlns='http://jabber.org/protocol/address'>{rows}</addresses>"
+            f"<body>{text}</body></message>")
+
+
+async def test_multicast(world, pair, peer):
+    """XEP-0033, by our service to their users, and by theirs, if they have
+    one, to ours: each gets it once, from the sender himself."""
+    juliet, romeo = pair
+    nurse, paris = await others(world, peer)
+    ways = [(juliet, f"multicast.{ROOK}", (romeo, paris, nurse))]
+    if peer.multicast:
+        ways.append((romeo, peer.multicast, (juliet, nurse, paris)))
+    for one, service, rest in ways:
+        for text in ("once", "twice"):
+            one.send(addressed(service, text, *(c.jid for c in rest)))
+            for client in rest:
+                got = await client.take(has_body(text))
+                assert got.get("from") == one.jid
+    await quiet(juliet, romeo, nurse, paris)
+    nurse.close()
+    paris.close()
 
 
 async def test_blocking(pair):
