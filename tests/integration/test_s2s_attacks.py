@@ -157,6 +157,78 @@ async def test_answers_to_nothing(attack, answer, when):
     await attack.refused()
 
 
+ANYTHING = [
+    "<db:result from='b.test' to='a.test' type='valid'/>",
+    "<db:result from='b.test' to='a.test' type='invalid'/>",
+    "<db:result from='b.test' to='a.test'>00</db:result>",
+    "<db:verify from='b.test' to='a.test' id='x1' type='valid'/>",
+    "<db:verify from='b.test' to='a.test' id='x1'>00</db:verify>",
+    *(f"<{name} xmlns='{NS_SASL}'/>" for name in (
+        "success", "failure", "challenge", "auth", "abort")),
+    *(f"<{name} xmlns='{NS_TLS}'/>" for name in (
+        "proceed", "failure", "starttls")),
+    *(f"<{name} xmlns='{NS_SM}' h='0' id='x' previd='x' resume='true'/>"
+      for name in ("enabled", "resumed", "failed", "enable", "resume", "r",
+                   "a")),
+    "<bidi xmlns='urn:xmpp:bidi'/>", "<stream:features/>",
+    "<stream:error><reset xmlns='urn:ietf:params:xml:ns:xmpp-streams'/>"
+    "</stream:error>", "<message from='x@b.test' to='y@a.test'/>",
+    "<iq from='b.test' to='a.test' type='result' id='1'/>", "<x xmlns='y'/>",
+    "</stream:stream>", "<!-- -->", "<a",
+]
+
+
+async def to_step(visit, step, answer):
+    """Says it, twice, where something else is due."""
+    answer *= 2
+    if step == "clear":
+        await visit.header(f"<starttls xmlns='{NS_TLS}'/>", before=answer)
+        return
+    await visit.secure()
+    if step == "tls":
+        await visit.header(DIALBACK, before=answer)
+        return
+    await visit.header(f"<mechanisms xmlns='{NS_SASL}'><mechanism>EXTERNAL"
+                       "</mechanism></mechanisms>")
+    assert (await visit.elem()).name == "auth"
+    if step == "login":
+        visit.send(answer + "</stream:stream>")
+        return
+    visit.restart()
+    visit.send(f"<success xmlns='{NS_SASL}'/>")
+    await visit.header(f"<sm xmlns='{NS_SM}'/>",
+                       before=answer if step == "features" else "")
+    if step == "sm":
+        # Of an earlier one, which comes again, it resumes.
+        assert (await visit.elem()).name in ("enable", "resume")
+        visit.send(answer)
+
+
+@pytest.mark.parametrize("step", ["clear", "tls", "login", "features", "sm"])
+async def test_anything_at_any_step(attack, authority, tmp_path, step):
+    """What we dialled says what it likes: we say no more, and live."""
+    pem = authority.issue(str(tmp_path / "all.pem"), "*.b.test")
+    await attack.start(pem, limits={"s2s_keys": "1000/1s"})
+    peer = attack.peer
+    for i, answer in enumerate(ANYTHING):
+        # Another domain each time: one that failed has to wait.
+        domain = f"n{i}.b.test"
+        attack.federation.names.add_srv(f"_xmpp-server._tcp.{domain}",
+                                        peer.port, "xmpp.b.test")
+        attack.juliet.send(MESSAGE.replace("b.test", domain))
+        visit = await peer.visit()
+        visit.keep_raw = True
+        await to_step(visit, step, answer.replace("b.test", domain))
+        if step in ("clear", "tls", "login"):
+            # It is over, or what is due comes, which is not the message.
+            event = await visit.next()
+            assert event[0] in ("elem", "close", "eof", "bad"), answer
+            assert b"secret" not in visit.raw, answer
+        visit.abort()
+    assert attack.server.is_alive
+    await attack.juliet.ping()
+
+
 @pytest.mark.parametrize("after", ["proceed", "failure"])
 async def test_starttls_spoilt(attack, after):
     """Text that was slipped in behind <proceed/>; and a refusal of TLS."""
@@ -257,5 +329,30 @@ async def test_own_verification(attack):
     evil.wire.send("<db:result from='b.test' to='a.test' type='valid'/>")
     evil.wire.send(f"<message from='x@b.test' to='{attack.juliet.jid}'/>")
     await evil.ends("not-authorized")
+    await attack.juliet.ping()
+    assert not attack.juliet.wire.events
+
+
+@pytest.mark.parametrize("step", ["clear", "tls", "up"])
+async def test_anything_to_us(attack, authority, tmp_path, step):
+    """Who dials us says what he likes, twice: his stream ends, and no more."""
+    await attack.start(limits={"s2s_keys": "1000/1s",
+                               "s2s_streams": "1000/1s"})
+    pem = authority.issue(str(tmp_path / "evil.pem"), "evil.test")
+    for answer in ANYTHING:
+        evil = Stranger(attack.server, "evil.test")
+        if step == "clear":
+            evil.wire = await Wire().connect(attack.server.port["s2s"])
+            await evil.open()
+        else:
+            await evil.connect(pem)
+        if step == "up":
+            assert await evil.external("evil.test") == "success"
+            await evil.open()
+        evil.wire.send(answer * 2 + "</stream:stream>")
+        for event in await evil.wire.gone():
+            # It takes nobody else's part: nothing is valid.
+            assert event[0] != "elem" or event[1].get("type") != "valid"
+    assert attack.server.is_alive
     await attack.juliet.ping()
     assert not attack.juliet.wire.events
