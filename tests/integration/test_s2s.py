@@ -409,6 +409,29 @@ async def test_rates(federation):
     await a.log_line("too many streams from this address")
 
 
+async def test_waiting_is_bounded(federation, authority, tmp_path):
+    """Of what waits for a stream: in number and bytes; the rest comes back."""
+    a, = await federation.start(domains=("a.test",), s2s={"timeout": "60s"},
+                                limits={"session_queue": "300KiB"})
+    pem = authority.issue(str(tmp_path / "b.pem"), "b.test")
+    peer = await Peer("b.test", pem).start(federation.names)
+    juliet = await a.client("juliet", host="a.test")
+    for i in range(1001):
+        juliet.send(f"<message to='x@b.test' id='m{i}' type='headline'/>")
+    got = await juliet.take(is_error("resource-constraint"))
+    # The first that did not fit, and not the one before it.
+    first = int(got.get("id")[1:])
+    assert 0 < first <= 1000
+    visit = await peer.visit()
+    await visit.let_in()
+    for i in range(first):
+        assert (await visit.elem()).get("id") == f"m{i}"
+    for i in range(first + 1, 1001):
+        got = await juliet.take(is_error("resource-constraint"))
+        assert got.get("id") == f"m{i}"
+    peer.close()
+
+
 class BlackHole:
     """An address that answers nothing: its queue is full for ever."""
 

@@ -895,10 +895,80 @@ down(void **state)
 	return system(command);
 }
 
+/* Names by RFC 6120, 13.7.1.2: DNS, SRV and of XMPP; the last label whole. */
+static const struct {
+	const char *names;
+	const char *domain;
+	bool is_for;
+} certificate_names[] = {
+	{ "DNS:b.test", "b.test", true },
+	{ "DNS:B.Test", "b.test", true },
+	{ "DNS:a.test,DNS:b.test", "b.test", true },
+	{ "DNS:b.test", "x.b.test", false },
+	{ "DNS:x.b.test", "b.test", false },
+	{ "DNS:*.b.test", "x.b.test", true },
+	{ "DNS:*.b.test", "b.test", false },
+	{ "DNS:*.b.test", "y.x.b.test", false },
+	{ "DNS:*.test", "b.test", false },
+	{ "DNS:*", "test", false },
+	{ "DNS:x*.b.test", "xy.b.test", false },
+	{ "DNS:x.*.test", "x.b.test", false },
+	{ "DNS:*.*.b.test", "x.y.b.test", false },
+	{ "DNS:*.b.test", "*.b.test", false },
+	{ "DNS:xn--bcher-kva.test",
+	    "b\xc3\xbc"
+	    "cher.test",
+	    true },
+	{ "otherName:1.3.6.1.5.5.7.8.5;UTF8:b.test", "b.test", true },
+	{ "otherName:1.3.6.1.5.5.7.8.5;UTF8:*.b.test", "x.b.test", false },
+	{ "otherName:1.3.6.1.5.5.7.8.5;IA5STRING:b.test", "b.test", false },
+	{ "otherName:1.3.6.1.5.5.7.8.5;UTF8:user@b.test", "b.test", false },
+	{ "otherName:1.3.6.1.5.5.7.8.7;IA5STRING:_xmpp-server.b.test", "b.test",
+	    true },
+	{ "otherName:1.3.6.1.5.5.7.8.7;IA5STRING:_XMPP-Server.b.test", "b.test",
+	    true },
+	{ "otherName:1.3.6.1.5.5.7.8.7;IA5STRING:_xmpp-client.b.test", "b.test",
+	    false },
+	{ "otherName:1.3.6.1.5.5.7.8.7;IA5STRING:_xmpp-server", "b.test",
+	    false },
+	{ "otherName:1.3.6.1.5.5.7.8.7;IA5STRING:_xmpp-server.*.b.test",
+	    "x.b.test", false },
+	{ "otherName:1.2.3.4;UTF8:b.test", "b.test", false },
+	{ "email:x@b.test", "b.test", false },
+	{ "URI:xmpp:b.test", "b.test", false },
+	{ "IP:127.0.0.1", "127.0.0.1", false },
+};
+
+static void
+test_names(void **state)
+{
+	for (size_t i = 0; i < ARRAY_LEN(certificate_names); i++) {
+		X509 *x = X509_new();
+		/* The common name counts for nothing. */
+		X509_NAME *name = X509_get_subject_name(x);
+		X509_EXTENSION *ext = X509V3_EXT_conf_nid(NULL, NULL,
+		    NID_subject_alt_name, certificate_names[i].names);
+
+		assert_non_null(ext);
+		assert_int_equal(
+		    X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_ASC,
+			(const unsigned char *)"b.test", -1, -1, 0),
+		    1);
+		assert_int_equal(X509_add_ext(x, ext, -1), 1);
+		if (tls_cert_is_for(x, str_c(certificate_names[i].domain)) !=
+		    certificate_names[i].is_for)
+			fail_msg("%s for %s", certificate_names[i].names,
+			    certificate_names[i].domain);
+		X509_EXTENSION_free(ext);
+		X509_free(x);
+	}
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_names),
 		cmocka_unit_test(test_echo),
 		cmocka_unit_test(test_echo_moving),
 		cmocka_unit_test(test_pause_when_secured),
