@@ -7,6 +7,7 @@ import asyncio
 import itertools
 import json
 import os
+import re
 import shutil
 import sqlite3
 import subprocess
@@ -197,6 +198,13 @@ class Dino(Desk):
                          "Dino's window")
         return self
 
+    def refused(self):
+        """The errors that came, with what was asked, as they were logged."""
+        with open(self.home + "/dino.log", encoding="utf-8") as file:
+            parts = re.split(r"^XMPP (IN|OUT) .*$", file.read(), flags=re.M)
+        return [text for way, text in zip(parts[1::2], parts[2::2])
+                if way == "IN" and ":type='error'" in text]
+
     async def log_in(self, jid, password):
         window = "Add Account"
         await self.does("press", self.MAIN, "Set up account")
@@ -242,7 +250,9 @@ class Dino(Desk):
         await self.sees(self.MAIN, title)
 
     async def types(self, text):
-        """In the conversation that is open."""
+        """In the conversation that was opened: its field has the keyboard
+        then, and not before."""
+        await self.until(lambda: self.person("is_at", self.MAIN), "a chat")
         await self.does("write", self.MAIN, text)
         await self.person("keys", "Return")
         await self.until(lambda: self.said(text), f"{text!r} to be sent")
@@ -269,12 +279,10 @@ class Dino(Desk):
         before the text opens; its name begins with a slash."""
         self.write_bytes(name, data)
         await self.does("press_by", self.MAIN, -1)
-        await self.until(lambda: self.person("window_is_there",
-                                             "Select file"), "a dialog")
+        await self.until(lambda: self.person("has_keyboard", "Select file"),
+                         "a dialog")
+        # What completes the name is slow, but keys stay in their order.
         await self.person("keys", "slash")
-        await self.until(lambda: self.person("fields", "Select file"),
-                         "a place for a name")
-        # What completes the name is slower, but keys stay in their order.
         await self.person("spell", f"tmp/home/{name}")
         await self.person("keys", "Return")
         await self.does("press", self.MAIN, "Send")
@@ -316,6 +324,13 @@ class Gajim(Desk):
         await self.until(lambda: os.path.exists(self.home + "/hand"),
                          "Gajim's plugin")
         return self
+
+    def refused(self):
+        """The errors that came, with what was asked."""
+        with open(self.home + "/stanzas", encoding="utf-8") as file:
+            lines = file.read().split("\n")
+        return [text for way, text in zip(lines, lines[1:])
+                if way.startswith("IN ") and 'type="error"' in text]
 
     async def run(self, code):
         return await ask(self.home + "/hand", code)

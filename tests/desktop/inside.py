@@ -181,6 +181,11 @@ class Person:
     def fields(self, name):
         return [text_of(e) for e in walk(self.window(name)) if is_field(e)]
 
+    def is_at(self, name, nth=0):
+        """Whether what is typed goes into the nth field."""
+        found = [e for e in walk(self.window(name)) if is_field(e)]
+        return len(found) > nth and has(found[nth], Atspi.StateType.FOCUSED)
+
     def write(self, name, text, nth=0):
         """Into the nth field of the window."""
         found = [e for e in walk(self.window(name)) if is_field(e)]
@@ -191,6 +196,13 @@ class Person:
     def keys(self, *names):
         subprocess.run(["xdotool", "key", "--clearmodifiers", *names],
                        check=True, timeout=PATIENCE)
+
+    def has_keyboard(self, title):
+        """Whether keys go to the window of that title."""
+        done = subprocess.run(
+            ["xdotool", "getwindowfocus", "getwindowname"], check=False,
+            capture_output=True, text=True, timeout=PATIENCE)
+        return done.stdout.strip() == title
 
     def spell(self, text):
         """Key by key, to what has the focus."""

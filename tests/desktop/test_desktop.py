@@ -4,6 +4,7 @@ seen in the other's client, and where the server keeps it."""
 
 import hashlib
 import itertools
+import re
 import struct
 import zlib
 
@@ -153,3 +154,13 @@ async def test_upload_by_dino(stage, couple):
     await juliet.opens(f"xmpp:{ROMEO}", "romeo")
     await juliet.sends_file("orchard.png", picture)
     await romeo.until(lambda: romeo.file_with(picture), "its bytes")
+
+
+async def test_nothing_else_is_refused(couple):
+    """But for nodes that are looked for first, and calls, which want a TURN
+    server."""
+    for person in couple:
+        for error in person.refused():
+            assert (re.search("items [^>]*node=", error)
+                    and "item-not-found" in error
+                    or "urn:xmpp:extdisco:2" in error), error
