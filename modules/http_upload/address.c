@@ -10,30 +10,6 @@
 
 #define MAC_BYTES 32
 
-struct str
-url_escape(struct arena *a, struct str text)
-{
-	static const char digits[] = "0123456789ABCDEF";
-	char *out = arena_bytes(a, 3 * text.n + 1);
-	size_t n = 0;
-
-	for (size_t i = 0; i < text.n; i++) {
-		unsigned char c = (unsigned char)text.p[i];
-
-		if ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
-		    (c >= '0' && c <= '9') ||
-		    (c != 0 && strchr("-._~", c) != NULL)) {
-			out[n++] = (char)c;
-			continue;
-		}
-		out[n++] = '%';
-		out[n++] = digits[c >> 4];
-		out[n++] = digits[c & 15];
-	}
-	out[n] = '\0';
-	return str_mem(out, n);
-}
-
 static bool
 is_type_char(char c)
 {
@@ -71,7 +47,7 @@ slot_get_url(struct arena *a, struct mod *m, const struct slot *s)
 {
 	return str_printf(a, STR_FMT "/upload/" STR_FMT "/" STR_FMT,
 	    STR_ARG(upload_base(a, m)), STR_ARG(s->token),
-	    STR_ARG(url_escape(a, s->name)));
+	    STR_ARG(str_percent(a, s->name)));
 }
 
 /* No part can hold the line's end that parts them. */
@@ -101,7 +77,7 @@ slot_put_url(struct arena *a, struct mod *m, const struct slot *s)
 		    "&owner=" STR_FMT "&mac=" STR_FMT,
 	    STR_ARG(slot_get_url(a, m, s)), (unsigned long long)s->size,
 	    (long long)s->until, (int)s->purpose, (long long)s->before,
-	    STR_ARG(url_escape(a, s->type)), STR_ARG(url_escape(a, s->owner)),
+	    STR_ARG(str_percent(a, s->type)), STR_ARG(str_percent(a, s->owner)),
 	    STR_ARG(signature(a, mod_host(m), s)));
 }
 

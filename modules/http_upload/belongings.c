@@ -2,20 +2,16 @@
 /* The files of an account: listed, or removed before it goes. */
 #include "modules/http_upload/upload.h"
 
-#include <errno.h>
-#include <unistd.h>
-
 #define PAGE_COUNT 1000
 
 struct belonging {
 	struct belongings *of;
 	struct arena *arena; /* it lives in it */
 	struct arena *page;
-	const char *folder;
+	struct mod *mod;
 	struct str owner;
 	struct str *tokens; /* of the page */
 	size_t count;
-	int err;
 };
 
 static void
@@ -29,29 +25,18 @@ end(struct belonging *k, int err)
 	belongings_release(of, err);
 }
 
-static void
-remove_files(void *arg)
-{
-	struct belonging *k = (struct belonging *)arg;
-
-	for (size_t i = 0; i < k->count; i++)
-		if (unlink(file_path(k->page, k->folder, k->tokens[i])) < 0 &&
-		    errno != ENOENT)
-			k->err = ERR_STORE;
-}
-
 static void list(struct belonging *k, struct str after);
 
 static void
-on_removed(void *arg)
+on_removed(void *ctx, int err)
 {
-	struct belonging *k = (struct belonging *)arg;
+	struct belonging *k = (struct belonging *)ctx;
 
-	if (k->err < 0)
+	if (err < 0)
 		log_error(
 		    NULL, "files of " STR_FMT " are left", STR_ARG(k->owner));
-	if (k->err < 0 || k->count < PAGE_COUNT)
-		end(k, k->err);
+	if (err < 0 || k->count < PAGE_COUNT)
+		end(k, err < 0 ? ERR_STORE : 0);
 	else
 		list(k, k->tokens[k->count - 1]);
 }
@@ -77,9 +62,9 @@ on_listed(void *ctx, int err, const struct kv_item *items, size_t count)
 		belongings_add(k->of, "upload", items[i].key, size);
 	}
 	if (belongings_are_to_go(k->of))
-		loop_work(remove_files, on_removed, k);
+		storage_remove(k->mod, k->tokens, k->count, on_removed, k);
 	else
-		on_removed(k);
+		on_removed(k, 0);
 }
 
 static void
@@ -100,7 +85,7 @@ on_belongings(struct mod *m, struct belongings *b)
 
 	k->of = b;
 	k->arena = a;
-	k->folder = host_folder(a, mod_host(m), KIND);
+	k->mod = m;
 	k->owner = str_dup(a, belongings_account(b)->jid.bare);
 	belongings_hold(b);
 	list(k, STR_NONE);

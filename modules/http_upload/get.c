@@ -11,10 +11,8 @@
 struct get {
 	struct http_req *req;
 	struct arena *arena;
-	const char *path;
-	struct slot wanted, found;
-	int64_t end;
-	int fd;
+	struct slot wanted;
+	struct blob_found found;
 };
 
 void
@@ -62,20 +60,6 @@ range_parse(struct str text, uint64_t size, uint64_t *from_r, uint64_t *to_r)
 	return true;
 }
 
-/* What a browser may show in place. */
-static bool
-is_harmless(struct str type)
-{
-	static const char *const kinds[] = { "image/jpeg", "image/png",
-		"image/gif", "image/webp", "image/avif", "image/heic", "video/",
-		"audio/", "text/plain" };
-
-	for (size_t i = 0; i < ARRAY_LEN(kinds); i++)
-		if (str_has_prefix(type, str_c(kinds[i])))
-			return true;
-	return false;
-}
-
 static void
 file_headers(struct get *g, const char *etag)
 {
@@ -85,15 +69,14 @@ file_headers(struct get *g, const char *etag)
 	http_header(r, "etag", etag);
 	http_header(r, "accept-ranges", "bytes");
 	http_header(r, "content-disposition",
-	    arena_printf(g->arena, "%s; filename*=UTF-8''" STR_FMT,
-		is_harmless(g->found.type) ? "inline" : "attachment",
-		STR_ARG(url_escape(g->arena, g->found.name))));
+	    blob_disposition(g->arena, &g->found.meta).p);
 	http_header(r, "x-content-type-options", "nosniff");
 	http_header(
 	    r, "content-security-policy", "default-src 'none'; sandbox");
 	http_header(r, "cache-control",
 	    arena_printf(g->arena, "public, max-age=%lld, immutable",
-		(long long)MAX(MIN((g->end - clock_real()) / 1000, 86400), 0)));
+		(long long)MAX(
+		    MIN((g->found.meta.end - clock_real()) / 1000, 86400), 0)));
 }
 
 static void
@@ -105,13 +88,14 @@ file_answer(struct get *g)
 	struct str range = http_head(r, "range");
 	struct str if_range = http_head(r, "if-range");
 	struct str if_none = http_head(r, "if-none-match");
-	const char *type = str_dup_c(g->arena, g->found.type);
-	uint64_t size = g->found.size, from = 0, to = size - 1, first, last;
+	const char *type = str_dup_c(g->arena, g->found.meta.type);
+	uint64_t size = g->found.meta.size, from = 0, to = size - 1, first,
+		 last;
 	unsigned status = 200;
 
 	file_headers(g, etag);
 	if (http_has_word(if_none, etag) || str_is(if_none, "*")) {
-		close(g->fd);
+		close(g->found.fd);
 		http_answer(r, 304, NULL, STR_NONE);
 		return;
 	}
@@ -130,37 +114,53 @@ file_answer(struct get *g)
 			      (unsigned long long)size));
 	}
 	if (status == 416) {
-		close(g->fd);
+		close(g->found.fd);
 		http_answer_text(r, 416, "There is no such part.");
 		return;
 	}
-	http_answer_file(r, status, type, g->fd, PAGE + from, to - from + 1);
-}
-
-/* On a thread of the pool. */
-static void
-get_work(void *arg)
-{
-	struct get *g = arg;
-
-	g->fd = file_open(g->arena, g->path, &g->found, &g->end);
+	http_answer_file(r, status, type, g->found.fd, g->found.offset + from,
+	    to - from + 1);
 }
 
 static void
-get_done(void *arg)
+get_refuse(struct http_req *r, unsigned status, const char *text)
 {
-	struct get *g = arg;
+	cors_headers(r);
+	http_answer_text(r, status, text);
+}
 
-	if (g->fd >= 0 && (!str_eq(g->found.name, g->wanted.name) ||
-			      g->end <= clock_real())) {
-		close(g->fd);
-		g->fd = -1;
+/* It is had from there; each time anew, as it may be removed. */
+static void
+get_redirect(struct get *g)
+{
+	cors_headers(g->req);
+	http_header(g->req, "location", str_dup_c(g->arena, g->found.url));
+	http_header(g->req, "cache-control", "no-store");
+	http_answer(g->req, 307, NULL, STR(""));
+}
+
+static void
+on_found(void *ctx, int err, const struct blob_found *found)
+{
+	struct get *g = ctx;
+	bool is_it;
+
+	if (err < 0 && err != ERR_ABSENT) {
+		get_refuse(g->req, 503, "The file can't be had now.");
+		return;
 	}
-	if (g->fd < 0) {
-		cors_headers(g->req);
-		http_answer_text(g->req, 404, "There is no such file.");
-	} else {
+	is_it = err == 0 && str_eq(found->meta.name, g->wanted.name) &&
+		found->meta.end > clock_real();
+	if (err == 0)
+		g->found = *found;
+	if (is_it && found->fd >= 0) {
 		file_answer(g);
+	} else if (is_it) {
+		get_redirect(g);
+	} else {
+		if (err == 0 && found->fd >= 0)
+			close(found->fd);
+		get_refuse(g->req, 404, "There is no such file.");
 	}
 }
 
@@ -169,16 +169,20 @@ on_get(struct http_req *r)
 {
 	struct arena *a = http_arena(r);
 	struct get *g = arena_new_of(a, struct get);
-	struct mod *m = http_mod(r);
+	const struct blob_backend *b;
+	struct mod *at;
 
 	g->req = r;
 	g->arena = a;
 	if (!slot_of_path(r, &g->wanted)) {
-		cors_headers(r);
-		http_answer_text(r, 404, "There is no such file.");
+		get_refuse(r, 404, "There is no such file.");
 		return;
 	}
-	g->path =
-	    file_path(a, host_folder(a, mod_host(m), KIND), g->wanted.token);
-	loop_work(get_work, get_done, g);
+	b = storage_of(http_mod(r), &at);
+	if (b == NULL)
+		get_refuse(r, 503, "The file can't be had now.");
+	else
+		b->find(at, g->wanted.token,
+		    str_is(http_method(r), "HEAD") ? "HEAD" : "GET", on_found,
+		    g);
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * XEP-0363: HTTP File Upload. Clients ask a service of the host for a slot, put
- * the file there and send its address to whom they like. Files are kept in the
- * file system of this machine, until their time is over, or their message is
+ * the file there and send its address to whom they like. Files are kept by a
+ * storage (store/blob.h), until their time is over, or their message is
  * retracted, or their account deleted.
  */
 #include "modules/http_upload/upload.h"
@@ -114,6 +114,9 @@ static const struct option options[] = {
 	    "where clients reach our HTTP listener, such as "
 	    "https://files.example.org; by default by the host's name and the "
 	    "port"),
+	OPT_TEXT("storage", struct upload_options, storage, "file", 50,
+	    "who keeps the files: file, for DATA_DIR/uploads, or s3, or NAME "
+	    "of another module blob_NAME that is on"),
 	OPT_SIZE("max_size", struct upload_options, max_size, "100MiB", 1,
 	    (uint64_t)1 << 40, "the largest file"),
 	OPT_SIZE("quota", struct upload_options, quota, "1GiB", 1,
@@ -158,8 +161,24 @@ static const struct http_route http[] = {
 	HTTP_ROUTES_END,
 };
 
+static void
+upload_check(struct mod *m, struct check *c)
+{
+	const struct upload_options *o = mod_options(m);
+	struct mod *at;
+
+	if (storage_of(m, &at) == NULL)
+		check_say(c, CHECK_FAIL,
+		    "turn its module on, or set storage: file", "uploads",
+		    "the module blob_" STR_FMT " is not on",
+		    STR_ARG(o->storage));
+}
+
+static const char *const needs[] = { "blob_file", NULL };
+
 MODULE(http_upload) = {
 	.summary = "let clients share files",
+	.needs = needs,
 	.options_size = sizeof(struct upload_options),
 	.state_size = sizeof(struct upload),
 	.options = options,
@@ -171,4 +190,5 @@ MODULE(http_upload) = {
 	.service = on_service,
 	.start = upload_start,
 	.stop = upload_stop,
+	.check = upload_check,
 };

@@ -1,14 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Files coming in: written piece by piece to a temporary file on the pool, one
- * piece at a time, while the next gathers; when enough has gathered, the
- * client waits. A file that is whole gets its name, then its note, then 201.
+ * Files coming in: given to the storage piece by piece, one at a time, while
+ * the next gathers; when enough has gathered, the client waits. The first piece
+ * tells what it is. A file that is whole gets its note, then 201.
  */
 #include "modules/http_upload/upload.h"
-
-#include <errno.h>
-#include <fcntl.h>
-#include <unistd.h>
 
 /* What is worth writing, and what may gather while a piece is written. */
 #define GATHER_ENOUGH (64 * 1024)
@@ -19,16 +15,16 @@ struct put {
 	struct mod *mod;
 	struct arena *arena; /* of the request */
 	struct slot slot;
-	const char *path, *temporary;
+	const struct blob_backend *storage;
+	struct blob_put *blob;
 	int64_t end;		       /* when it is to go */
-	int fd;			       /* -1: not yet, or gone */
 	char type[TYPE_MAX_BYTES + 1]; /* by its content */
 	struct buf gather, piece;
+	bool is_looked, is_fine; /* at the type */
 	bool is_working, is_ended, is_gone, is_paused;
-	/* What the work under way is to do at its end, and has done. */
-	bool is_last, is_dropping, is_published;
-	bool is_counted; /* it is there to stay */
+	bool is_last; /* of what is being written */
 	int err;
+	bool is_counted; /* it is there to stay */
 };
 
 static void put_go(struct put *p);
@@ -50,83 +46,7 @@ put_answer(struct put *p, unsigned status, const char *text)
 	http_answer_text(p->req, status, text);
 }
 
-/* The pool's part ----------------------------------------------------------*/
-
-static int
-write_all(int fd, const char *p, size_t n)
-{
-	while (n > 0) {
-		ssize_t done = write(fd, p, n);
-
-		if (done < 0 && errno != EINTR)
-			return -errno;
-		if (done > 0) {
-			p += done;
-			n -= (size_t)done;
-		}
-	}
-	return 0;
-}
-
-static int
-put_open(struct put *p)
-{
-	int fd =
-	    access(p->path, F_OK) == 0 ? -EEXIST : file_create(p->temporary);
-
-	if (fd < 0)
-		return fd;
-	p->fd = fd;
-	return page_write(fd, &p->slot, p->end) ? 0 : -ENOSPC;
-}
-
-/* The first piece tells what it is; the rest need not come then. */
-static int
-put_look(struct put *p)
-{
-	const struct upload_options *o = mod_options(p->mod);
-
-	return content_is_allowed(
-		   o, str_sub(buf_str(&p->piece), 0, CONTENT_LOOK), p->type)
-		   ? 0
-		   : -EMEDIUMTYPE;
-}
-
-static void
-put_drop(struct put *p)
-{
-	if (p->fd < 0)
-		return;
-	close(p->fd);
-	p->fd = -1;
-	unlink(p->temporary);
-}
-
-static void
-put_work(void *arg)
-{
-	struct put *p = arg;
-
-	if (p->is_dropping) {
-		put_drop(p);
-		return;
-	}
-	if (p->err == 0 && p->fd < 0) {
-		p->err = put_look(p);
-		if (p->err == 0)
-			p->err = put_open(p);
-	}
-	if (p->err == 0)
-		p->err = write_all(p->fd, p->piece.p, p->piece.n);
-	if (p->err == 0 && p->is_last) {
-		p->err = file_publish(p->fd, p->temporary, p->path, p->end);
-		p->is_published = p->err == 0;
-	}
-	if (p->err < 0 || p->is_last)
-		put_drop(p);
-}
-
-/* The loop's part ----------------------------------------------------------*/
+/* At its end --------------------------------------------------------------*/
 
 /* Who asked for the place for a message has that sent. */
 static void
@@ -184,23 +104,16 @@ note_it(struct put *p)
 	kv_put(w, s->owner, STORE, s->token, note_make(p->arena, s, p->end));
 	kv_put(w, mod_host(p->mod)->jid.full, INDEX,
 	    index_key(p->arena, s->owner, s->token),
-	    index_note(p->arena, s->size, p->end));
+	    index_note(p->arena, s->size, p->end, 0));
 	store_commit(&w, on_noted, p);
 }
 
 /* The account has gone meanwhile, and all that it had with it. */
 static void
-removal_work(void *arg)
+on_removed(void *ctx, int err)
 {
-	struct put *p = arg;
-
-	file_remove(p->path);
-}
-
-static void
-removal_done(void *arg)
-{
-	put_answer(arg, 403, "There is no such account.");
+	(void)err;
+	put_answer(ctx, 403, "There is no such account.");
 }
 
 static void
@@ -209,7 +122,7 @@ on_owner(void *ctx, int err, const struct account_row *row)
 	struct put *p = ctx;
 
 	if (err == ERR_ABSENT)
-		loop_work(removal_work, removal_done, p);
+		storage_remove(p->mod, &p->slot.token, 1, on_removed, p);
 	else if (err < 0)
 		on_told(p, err);
 	else
@@ -225,21 +138,18 @@ put_refuse_type(struct put *p)
 }
 
 static void
-put_end(struct put *p)
+put_conclude(struct put *p)
 {
-	if (p->err == -EMEDIUMTYPE) {
+	if (p->is_looked && !p->is_fine)
 		put_refuse_type(p);
-		return;
-	}
-	if (p->err < 0 && p->err != -EEXIST)
-		log_error(mod_log(p->mod), "cannot write an upload: %s",
-		    err_text(p->err));
-	if (p->is_published)
+	else if (p->err == 0 && p->is_last)
 		store_account_get(p->slot.owner, on_owner, p);
-	else if (p->err == -EEXIST)
+	else if (p->err == ERR_EXISTS)
 		tell_listener(p, on_told_again);
-	else if (p->err == -ENOSPC || p->err == -EDQUOT)
+	else if (p->err == ERR_LIMIT)
 		put_answer(p, 507, "There is no room left.");
+	else if (p->err == ERR_CLOSED || p->err == ERR_STORE)
+		put_answer(p, 503, "The file can't be kept now. Try again.");
 	else if (p->err < 0)
 		put_answer(p, 500, "The file could not be kept.");
 	else
@@ -247,16 +157,82 @@ put_end(struct put *p)
 }
 
 static void
-put_worked(void *arg)
+on_put_ended(void *ctx, int err)
 {
-	struct put *p = arg;
+	(void)err;
+	put_conclude(ctx);
+}
+
+static void
+put_end(struct put *p)
+{
+	if (p->blob != NULL)
+		p->storage->put_end(&p->blob, on_put_ended, p);
+	else
+		put_conclude(p);
+}
+
+/* Piece by piece ----------------------------------------------------------*/
+
+static void
+on_written(void *ctx, int err)
+{
+	struct put *p = ctx;
 
 	p->is_working = false;
+	p->err = err;
 	buf_clear(&p->piece);
-	if (p->is_last || p->is_dropping || p->err < 0)
+	if (p->is_last || err < 0)
 		put_end(p);
 	else if (p->gather.n > 0 || p->is_ended || p->is_gone)
 		put_go(p);
+}
+
+static void
+put_write(struct put *p)
+{
+	if (p->blob == NULL) {
+		struct blob_meta meta = slot_meta(&p->slot, p->end);
+		struct mod *at;
+
+		p->storage = storage_of(p->mod, &at);
+		if (p->storage == NULL) {
+			on_written(p, ERR_CLOSED);
+			return;
+		}
+		p->blob = p->storage->put_begin(at, p->slot.token, &meta);
+	}
+	p->storage->put_write(
+	    p->blob, buf_str(&p->piece), p->is_last, on_written, p);
+}
+
+/* On a thread of the pool; the rest need not come if this is not taken. */
+static void
+look_work(void *arg)
+{
+	struct put *p = arg;
+
+	p->is_fine = content_is_allowed(mod_options(p->mod),
+	    str_sub(buf_str(&p->piece), 0, CONTENT_LOOK), p->type);
+}
+
+static void
+look_done(void *arg)
+{
+	struct put *p = arg;
+
+	p->is_looked = true;
+	if (p->is_fine)
+		put_write(p);
+	else
+		put_end(p);
+}
+
+/* Not inside the call that tells it. */
+static void
+on_gone_later(void *msg)
+{
+	put_end(msg);
 }
 
 /* One piece after the other. */
@@ -271,12 +247,16 @@ put_go(struct put *p)
 	p->gather = spare;
 	p->is_working = true;
 	p->is_last = p->is_ended;
-	p->is_dropping = p->is_gone;
 	if (p->is_paused) {
 		p->is_paused = false;
 		http_resume(p->req);
 	}
-	loop_work(put_work, put_worked, p);
+	if (p->is_gone)
+		loop_post(loop_self(), on_gone_later, p);
+	else if (!p->is_looked)
+		loop_work(look_work, look_done, p);
+	else
+		put_write(p);
 }
 
 static void
@@ -339,18 +319,12 @@ put_begin(struct http_req *r, const struct slot *s)
 {
 	struct arena *a = http_arena(r);
 	struct put *p = arena_new_of(a, struct put);
-	const char *folder = host_folder(a, mod_host(http_mod(r)), KIND);
 
 	p->req = r;
 	p->mod = http_mod(r);
 	p->arena = a;
 	p->slot = *s;
-	p->fd = -1;
 	p->end = slot_end(mod_options(p->mod), s);
-	p->path = file_path(a, folder, s->token);
-	/* Of nobody else's, so that two who put at once do not mix. */
-	p->temporary = arena_printf(a, "%s/tmp/" STR_FMT, folder,
-	    STR_ARG(random_token(a, TOKEN_BYTES)));
 	http_receive(r, &sink, p);
 }
 

@@ -15,7 +15,6 @@ struct removal {
 	struct arena *arena;
 	struct mod *mod;
 	struct str owner;
-	const char **path;
 	struct str *token;
 	size_t count;
 	uint64_t bytes;
@@ -33,7 +32,6 @@ removal_new(struct mod *m, struct str owner, size_t max)
 	r->arena = a;
 	r->mod = m;
 	r->owner = str_dup(a, owner);
-	r->path = (const char **)arena_zalloc(a, max * sizeof(*r->path));
 	r->token = (struct str *)arena_zalloc(a, max * sizeof(*r->token));
 	return r;
 }
@@ -49,11 +47,7 @@ removal_free(struct removal *r)
 static void
 removal_add(struct removal *r, struct str token, uint64_t size)
 {
-	struct str own = str_dup(r->arena, token);
-
-	r->token[r->count] = own;
-	r->path[r->count++] = file_path(
-	    r->arena, host_folder(r->arena, mod_host(r->mod), KIND), own);
+	r->token[r->count++] = str_dup(r->arena, token);
 	r->bytes += size;
 }
 
@@ -73,22 +67,17 @@ on_forgotten(void *ctx, int err)
 	removal_free(r);
 }
 
-/* On a thread of the pool. */
 static void
-removal_work(void *arg)
+removal_done(void *ctx, int err)
 {
-	struct removal *r = arg;
+	struct removal *r = ctx;
+	struct store_write *w;
 
-	for (size_t i = 0; i < r->count; i++)
-		file_remove(r->path[i]);
-}
-
-static void
-removal_done(void *arg)
-{
-	struct removal *r = arg;
-	struct store_write *w = store_write_new(r->owner);
-
+	if (err < 0) {
+		removal_free(r);
+		return;
+	}
+	w = store_write_new(r->owner);
 	for (size_t i = 0; i < r->count; i++) {
 		kv_del(w, r->owner, STORE, r->token[i]);
 		kv_del(w, mod_host(r->mod)->jid.full, INDEX,
@@ -97,6 +86,12 @@ removal_done(void *arg)
 	log_info(mod_log(r->mod), "removed %zu files of " STR_FMT, r->count,
 	    STR_ARG(r->owner));
 	store_commit(&w, on_forgotten, r);
+}
+
+static void
+removal_go(struct removal *r)
+{
+	storage_remove(r->mod, r->token, r->count, removal_done, r);
 }
 
 /* Of an account ------------------------------------------------------------*/
@@ -117,7 +112,7 @@ on_listed(void *ctx, int err, const struct kv_item *items, size_t count)
 			removal_add(r, str_skip(items[i].key, prefix.n), size);
 	}
 	if (r->count > 0)
-		loop_work(removal_work, removal_done, r);
+		removal_go(r);
 	else
 		removal_free(r);
 }
@@ -158,7 +153,7 @@ on_note(void *ctx, int err, struct str note)
 	/* Without a note it is somebody else's, or gone. */
 	if (err == 0 && note_read(note, &size, &end, &purpose)) {
 		removal_add(r, l->token, size);
-		loop_work(removal_work, removal_done, r);
+		removal_go(r);
 	} else {
 		removal_free(r);
 	}

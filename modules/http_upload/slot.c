@@ -21,6 +21,10 @@ struct request {
 	struct stanza *iq;
 	struct slot slot;
 	struct asking *asking;
+	struct str put;	  /* the client puts it there, not here */
+	struct str *gone; /* tokens of the past */
+	size_t gone_count;
+	bool has_type, may_go_direct, is_direct;
 };
 
 struct str
@@ -108,32 +112,72 @@ on_noted(void *ctx, int err)
 
 	request_end(q);
 	if (err < 0) {
+		if (q->is_direct)
+			usage_give(mod_host(q->mod), q->slot.size);
 		stanza_refuse(iq, EL_INTERNAL_SERVER_ERROR);
 		return;
 	}
 	slot = elem_add(stanza_result(iq), EL_UPLOAD_SLOT);
 	elem_set(elem_add(slot, EL_UPLOAD_PUT), AT_URL,
-	    slot_put_url(iq->arena, q->mod, &q->slot));
+	    q->is_direct ? q->put : slot_put_url(iq->arena, q->mod, &q->slot));
 	elem_set(elem_add(slot, EL_UPLOAD_GET), AT_URL,
 	    slot_get_url(iq->arena, q->mod, &q->slot));
 	stanza_send_back(iq);
 }
 
 static void
-note_it(struct request *q, const struct kv_item *items, size_t count)
+note_it(struct request *q)
 {
-	struct str owner = q->slot.owner;
-	struct store_write *w = store_write_new(owner);
-	int64_t now = clock_real();
-	enum purpose purpose;
-	uint64_t size;
+	struct arena *a = q->iq->arena;
+	const struct slot *s = &q->slot;
+	struct store_write *w = store_write_new(s->owner);
+	int64_t end =
+	    q->is_direct ? slot_end(mod_options(q->mod), s) : s->until;
 
-	for (size_t i = 0; i < count; i++)
-		if (!note_counts(items[i].value, now, &size, &purpose))
-			kv_del(w, owner, STORE, items[i].key);
-	kv_put(w, owner, STORE, q->slot.token,
-	    note_make(q->iq->arena, &q->slot, q->slot.until));
+	for (size_t i = 0; i < q->gone_count; i++)
+		kv_del(w, s->owner, STORE, q->gone[i]);
+	kv_put(w, s->owner, STORE, s->token, note_make(a, s, end));
+	if (q->is_direct)
+		kv_put(w, mod_host(q->mod)->jid.full, INDEX,
+		    index_key(a, s->owner, s->token),
+		    index_note(a, s->size, end, s->until));
 	store_commit(&w, on_noted, q);
+}
+
+static void
+on_offered(void *ctx, int err, struct str url)
+{
+	struct request *q = ctx;
+
+	if (err < 0) {
+		on_noted(q, err);
+		return;
+	}
+	q->put = str_dup(q->iq->arena, url);
+	note_it(q);
+}
+
+/*
+ * Of a file that does not pass through here we won't hear when it has come: it
+ * counts from now on, and direct_settle() looks later.
+ */
+static void
+direct_begin(struct request *q)
+{
+	const struct upload_options *o = mod_options(q->mod);
+	const struct slot *s = &q->slot;
+	struct blob_meta meta = slot_meta(s, slot_end(o, s));
+	struct mod *at;
+	const struct blob_backend *b = storage_of(q->mod, &at);
+
+	if (!usage_take(mod_host(q->mod), s->size, o->host_quota)) {
+		request_end(q);
+		stanza_refuse_with(q->iq, EL_RESOURCE_CONSTRAINT,
+		    "There is no room left for files", EL_NONE);
+		return;
+	}
+	q->is_direct = true;
+	b->offer(at, s->token, &meta, q->has_type, s->until, on_offered, q);
 }
 
 static void
@@ -146,14 +190,22 @@ on_listed(void *ctx, int err, const struct kv_item *items, size_t count)
 	int64_t now = clock_real();
 	size_t kept = 0;
 
+	q->gone = (struct str *)arena_alloc(
+	    q->iq->arena, (count + 1) * sizeof(*q->gone));
 	for (size_t i = 0; i < count; i++) {
-		if (!note_counts(items[i].value, now, &n, &purpose))
+		if (!note_counts(items[i].value, now, &n, &purpose)) {
+			q->gone[q->gone_count++] =
+			    str_dup(q->iq->arena, items[i].key);
 			continue;
+		}
 		sum += purse_of(purpose) == purse ? n : 0;
 		kept++;
 	}
 	if (err == 0 && sum <= purpose_quota(o, purse) && kept < FILES_MAX) {
-		note_it(q, items, count);
+		if (q->may_go_direct)
+			direct_begin(q);
+		else
+			note_it(q);
 		return;
 	}
 	request_end(q);
@@ -214,6 +266,7 @@ on_slot_request(struct mod *m, struct stanza *iq)
 	struct request *q = arena_new_of(iq->arena, struct request);
 	struct slot *s = &q->slot;
 	enum qname refusal = EL_BAD_REQUEST;
+	struct mod *at;
 
 	if (!iq->is_from_local ||
 	    !str_eq(iq->from.domain, mod_host(m)->jid.full)) {
@@ -230,6 +283,9 @@ on_slot_request(struct mod *m, struct stanza *iq)
 	} else if (!usage_has_room(mod_host(m), s->size, o->host_quota)) {
 		stanza_refuse_with(iq, EL_RESOURCE_CONSTRAINT,
 		    "There is no room left for files", EL_NONE);
+	} else if (storage_of(m, &at) == NULL) {
+		stanza_refuse_with(iq, EL_SERVICE_UNAVAILABLE,
+		    "There is nowhere to keep files", EL_NONE);
 	} else if (str_is_none(upload_base(iq->arena, m))) {
 		stanza_refuse_with(iq, EL_SERVICE_UNAVAILABLE,
 		    "This server has no HTTP listener", EL_NONE);
@@ -242,6 +298,11 @@ on_slot_request(struct mod *m, struct stanza *iq)
 		s->until = clock_real() + (int64_t)o->slot_ms;
 		q->mod = m;
 		q->iq = iq;
+		q->has_type = !str_is_none(
+		    elem_attr_named(stanza_payload(iq), STR("content-type")));
+		/* Who is no session (the API) is to hear when it has come. */
+		q->may_go_direct =
+		    !str_is_none(iq->from.resource) && storage_takes_direct(m);
 		q->asking = asking_begin(mod_state(m), s);
 		kv_list(s->owner, STORE, STR_NONE, false, FILES_MAX + 1,
 		    on_listed, q);

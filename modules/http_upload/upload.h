@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Files on their way. A file lives at DATA_DIR/uploads/HOST/XX/TOKEN, XX being
- * the first two letters of the token: a page that says whose it is and what it
- * claims to be, then its bytes. The token is random, so to know it is to be
- * allowed to read it.
+ * Files on their way. Their bytes are with a storage (store/blob.h), under a
+ * token that is random, so to know it is to be allowed to read them; what an
+ * account and the host have is noted here.
  */
 #ifndef UPLOAD_H
 #define UPLOAD_H
@@ -14,12 +13,9 @@
 #define TOKEN_LEN 32
 #define NAME_MAX_BYTES 255
 #define TYPE_MAX_BYTES 127
-/* The page before a file's bytes. */
-#define PAGE 4096
 #define STORE STR("upload")
-/* Of the host: "OWNER TOKEN", with size and end of each file that it has. */
+/* Of the host: "OWNER TOKEN", with index_note() of each file that it has. */
 #define INDEX STR("upload_index")
-#define KIND "uploads"
 
 /* What a file is for, as its uploader says. */
 enum purpose {
@@ -32,7 +28,7 @@ enum purpose {
 
 struct upload_options {
 	struct str host;
-	struct str url;
+	struct str url, storage;
 	uint64_t max_size, quota, host_quota, keep_ms, slot_ms;
 	uint64_t profile_quota, profile_keep_ms, permanent_quota;
 	struct str_list types;
@@ -42,8 +38,7 @@ struct upload {
 	struct mod *mod;
 	struct map pending; /* of struct asking, by account */
 	struct timer expiry;
-	bool is_expiring; /* on the pool, files that are too old */
-	bool is_pruning;  /* in the store, what was noted of them */
+	bool is_pruning; /* in the store, what was noted of them */
 };
 
 /* What a slot is for. */
@@ -63,7 +58,6 @@ struct str slot_get_url(struct arena *a, struct mod *m, const struct slot *s);
 bool slot_of_request(const struct http_req *r, struct slot *s);
 /* TOKEN and NAME of a path; false when it is none of ours. */
 bool slot_of_path(const struct http_req *r, struct slot *s);
-struct str url_escape(struct arena *a, struct str text);
 /* Fit for a header: "type/subtype", perhaps with parameters. */
 bool type_is_fine(struct str type);
 
@@ -112,7 +106,9 @@ bool usage_has_room(const struct host *host, uint64_t bytes, uint64_t max);
 void usage_start(struct mod *m);
 void index_prune(struct mod *m);
 struct str index_key(struct arena *a, struct str owner, struct str token);
-struct str index_note(struct arena *a, uint64_t size, int64_t end);
+/* "SIZE END UNTIL": until then others may put it, and we don't know; or 0. */
+struct str index_note(
+    struct arena *a, uint64_t size, int64_t end, int64_t until);
 
 /* removal.c: files that go before their time. */
 void remove_all_of(struct mod *m, struct account *acct);
@@ -127,18 +123,19 @@ void on_get(struct http_req *r);
 void on_options(struct http_req *r);
 void cors_headers(struct http_req *r);
 
-/* files.c: on a thread of the pool only, but for the last. */
-const char *file_path(struct arena *a, const char *folder, struct str token);
-int file_create(const char *path);
-/* Durable under its name, or -errno; -EEXIST: there is one. */
-int file_publish(int fd, const char *temporary, const char *path, int64_t end);
-bool page_write(int fd, const struct slot *s, int64_t end);
-/* Opens it and reads its page; a descriptor or -errno. */
-int file_open(
-    struct arena *a, const char *path, struct slot *s, int64_t *end_r);
-/* Durably. */
-void file_remove(const char *path);
+/* storage.c: where files are, and its instance; NULL: it is not on. */
+const struct blob_backend *storage_of(const struct mod *m, struct mod **at_r);
+struct blob_meta slot_meta(const struct slot *s, int64_t end);
+void storage_remove(struct mod *m, const struct str *tokens, size_t count,
+    blob_done_fn *done, void *ctx);
+/* May clients put their files there by themselves? */
+bool storage_takes_direct(struct mod *m);
 /* Removes what is too old, now and then; on the first loop. */
 void expiry_start(struct mod *m);
+/*
+ * A slot of that kind is over: was it used? Settles what is noted of it.
+ */
+void direct_settle(struct mod *m, struct str owner, struct str token,
+    uint64_t size, int64_t end);
 
 #endif

@@ -9,6 +9,8 @@
 #include <stdatomic.h>
 
 #define PAGE_ITEMS 500
+/* A transfer that began in time may end so long after. */
+#define SETTLE_MS SECONDS(1)
 
 /* By the host's index; made and freed with the module. */
 static struct usage {
@@ -52,7 +54,13 @@ usage_take(const struct host *host, uint64_t bytes, uint64_t max)
 void
 usage_give(const struct host *host, uint64_t bytes)
 {
-	atomic_fetch_sub(&usages[host->index].bytes, bytes);
+	struct usage *u = &usages[host->index];
+	uint64_t has = atomic_load(&u->bytes);
+
+	/* Two who remove the same at once both say so. */
+	while (!atomic_compare_exchange_weak(
+	    &u->bytes, &has, has - MIN(has, bytes)))
+		;
 }
 
 struct str
@@ -63,17 +71,19 @@ index_key(struct arena *a, struct str owner, struct str token)
 }
 
 struct str
-index_note(struct arena *a, uint64_t size, int64_t end)
+index_note(struct arena *a, uint64_t size, int64_t end, int64_t until)
 {
-	return str_printf(
-	    a, "%llu %lld", (unsigned long long)size, (long long)end);
+	return str_printf(a, "%llu %lld %lld", (unsigned long long)size,
+	    (long long)end, (long long)until);
 }
 
 static bool
-note_parse(struct str note, uint64_t *size_r, int64_t *end_r)
+note_parse(struct str note, uint64_t *size_r, int64_t *end_r, int64_t *until_r)
 {
+	*until_r = 0;
 	return str_to_u64(str_cut(&note, ' '), size_r) &&
-	       str_to_i64(note, end_r);
+	       str_to_i64(str_cut(&note, ' '), end_r) &&
+	       (str_is_none(note) || str_to_i64(note, until_r));
 }
 
 /* Walks through the index --------------------------------------------------*/
@@ -121,15 +131,22 @@ walk_item(struct walk *w, const struct kv_item *item, int64_t now)
 {
 	struct str host = mod_host(w->mod)->jid.full;
 	uint64_t size = 0;
-	int64_t end = 0;
-	bool is_good = note_parse(item->value, &size, &end);
+	int64_t end = 0, until = 0;
+	bool is_good = note_parse(item->value, &size, &end, &until);
 
 	if (w->is_count) {
 		w->bytes += size;
 		return;
 	}
-	if (is_good && end > now)
+	if (is_good && end > now) {
+		if (until != 0 && until < now - (int64_t)SETTLE_MS) {
+			struct str token = item->key;
+			struct str owner = str_cut(&token, ' ');
+
+			direct_settle(w->mod, owner, token, size, end);
+		}
 		return;
+	}
 	if (w->write == NULL)
 		w->write = store_write_new(host);
 	kv_del(w->write, host, INDEX, item->key);

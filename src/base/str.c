@@ -413,3 +413,27 @@ str_hex(struct arena *a, struct str bytes)
 	*p = '\0';
 	return (struct str){ out, bytes.n * 2 };
 }
+
+struct str
+str_percent(struct arena *a, struct str text)
+{
+	static const char digits[] = "0123456789ABCDEF";
+	char *out = arena_bytes(a, 3 * text.n + 1);
+	size_t n = 0;
+
+	for (size_t i = 0; i < text.n; i++) {
+		unsigned char c = (unsigned char)text.p[i];
+
+		if ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
+		    (c >= '0' && c <= '9') ||
+		    (c != 0 && strchr("-._~", c) != NULL)) {
+			out[n++] = (char)c;
+			continue;
+		}
+		out[n++] = '%';
+		out[n++] = digits[c >> 4];
+		out[n++] = digits[c & 15];
+	}
+	out[n] = '\0';
+	return str_mem(out, n);
+}

@@ -109,5 +109,7 @@ API struct str str_base64(struct arena *a, struct str bytes);
 /* False when `text` is not strict, padded Base64. */
 API bool str_unbase64(struct arena *a, struct str text, struct str *bytes_r);
 API struct str str_hex(struct arena *a, struct str bytes);
+/* For a part of a URL (RFC 3986): %XX but for letters, digits and "-._~". */
+API struct str str_percent(struct arena *a, struct str text);
 
 #endif

@@ -112,9 +112,6 @@ struct worker {
 
 extern _Thread_local struct worker *worker;
 
-/* It stays in memory, its code too, until it is released; on its loop. */
-void mod_hold(struct mod *m);
-void mod_release(struct mod *m);
 /* Routes of HTTP of what is on for the host, until fn answers true. */
 struct http_route;
 bool mod_each_http(const struct host *host,

@@ -58,6 +58,7 @@
 #include "net/addr.h"
 #include "net/loop.h"
 #include "store/backend.h"
+#include "store/blob.h"
 #include "store/store.h"
 #include "xml/elem.h"
 #include "xml/parser.h"
@@ -319,6 +320,9 @@ API const char *mod_name(const struct mod *m);
 API struct log_ctx *mod_log(struct mod *m);
 /* Its service's domain, or NULL. */
 API const struct jid *mod_service(const struct mod *m);
+/* It stays in memory, its code too, until it is released; on its loop. */
+API void mod_hold(struct mod *m);
+API void mod_release(struct mod *m);
 /* On this worker, for the host; NULL if it is not on there. */
 API struct mod *mod_find(const struct host *host, const char *name);
 
