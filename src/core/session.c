@@ -68,6 +68,8 @@ session_new(struct account *acct, struct stream *st, struct str resource)
 		list_init(&sessions);
 	list_add(&sessions, &s->loop_node);
 	sessions_count++;
+	if (st->transport->ops->tells_arrival)
+		sm_watch(s);
 	return s;
 }
 
@@ -306,7 +308,7 @@ answer_iq(struct session *s, struct elem *e, struct receipt *r)
 void
 session_on_stanza(struct session *s, struct elem *e)
 {
-	struct receipt *r = s->sm != NULL ? sm_receipt(s->sm) : NULL;
+	struct receipt *r = sm_counts(s->sm) ? sm_receipt(s->sm) : NULL;
 
 	if (iq_is_for_us(e))
 		answer_iq(s, e, r);
@@ -331,6 +333,21 @@ session_last_answer(struct session *s)
 {
 	if (s->sm != NULL)
 		sm_last_answer(s->sm);
+}
+
+uint32_t
+session_sent(const struct session *s)
+{
+	return s->sm != NULL ? s->sm->acked + s->sm->count : 0;
+}
+
+void
+session_confirmed(struct session *s, uint32_t sent)
+{
+	/* A client that counts for itself says so itself. */
+	if (s->sm != NULL && s->sm->is_silent &&
+	    (int32_t)(sent - s->sm->acked) > 0)
+		sm_acked(s->sm, sent);
 }
 
 void

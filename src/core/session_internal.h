@@ -20,6 +20,9 @@ void session_on_nonza(struct session *s, struct elem *e);
 void session_last_answer(struct session *s);
 /* More can be sent, for what was put off. */
 void session_drained(struct session *s);
+/* See stream_sent(), stream_confirmed(). */
+uint32_t session_sent(const struct session *s);
+void session_confirmed(struct session *s, uint32_t sent);
 /* The connection is gone, `why` or by the peer's end (NULL). */
 void session_link_lost(struct session *s, const char *why);
 /* The stream has been closed for good. */

@@ -187,7 +187,7 @@ sm_ask(struct sm *sm)
 {
 	struct stream *s = sm->session->stream;
 
-	if (s == NULL || sm->count == 0)
+	if (s == NULL || sm->count == 0 || sm->is_silent)
 		return;
 	if (sm->is_asked && ++sm->since_ask < ASK_STANZAS)
 		return;
@@ -425,16 +425,41 @@ resume_time(const struct elem *enable)
 	return (uint32_t)MIN(max, UINT32_MAX);
 }
 
-void
-sm_enable(struct session *s, const struct elem *enable)
+static struct sm *
+sm_new(struct session *s)
 {
 	struct sm *sm = (struct sm *)xzalloc(sizeof(*sm));
-	struct arena *a;
-	struct str id;
 
 	sm->session = s;
 	sm->in = sm_in_new(sm_on_moved, sm, 0);
 	list_init(&sm->queue);
+	return sm;
+}
+
+void
+sm_watch(struct session *s)
+{
+	s->sm = sm_new(s);
+	s->sm->is_silent = true;
+}
+
+/* The client counts from now on; what came before is taken to have arrived. */
+static void
+sm_unwatch(struct session *s)
+{
+	if (s->sm == NULL)
+		return;
+	sm_acked(s->sm, s->sm->acked + s->sm->count);
+	sm_free(&s->sm);
+}
+
+void
+sm_enable(struct session *s, const struct elem *enable)
+{
+	struct sm *sm = sm_new(s);
+	struct arena *a;
+	struct str id;
+
 	sm->resume_ms = resume_time(enable);
 	if (is_true(elem_attr(enable, AT_RESUME)) && sm->resume_ms > 0) {
 		a = arena_new(0);
@@ -442,13 +467,14 @@ sm_enable(struct session *s, const struct elem *enable)
 		memcpy(sm->id, id.p, MIN(id.n, SM_ID_LEN));
 		arena_free(&a);
 	}
+	sm_unwatch(s);
 	s->sm = sm;
 }
 
 void
 sm_on_nonza(struct session *s, const struct elem *e)
 {
-	struct sm *sm = s->sm;
+	struct sm *sm = sm_counts(s->sm) ? s->sm : NULL;
 
 	switch (elem_name(e)) {
 	case EL_SM_ENABLE:

@@ -68,7 +68,12 @@ struct sm {
 	size_t bytes;	   /* in the queue */
 	size_t held_bytes; /* of items with a receipt that are not spooled */
 	uint32_t since_ask;
-	bool is_asked;	/* an <r/> is out */
+	bool is_asked; /* an <r/> is out */
+	/*
+	 * The client knows nothing of it: it is the transport that tells what
+	 * has arrived. Only what is sent is counted.
+	 */
+	bool is_silent;
 	bool is_paused; /* too many stanzas wait for their effects */
 	bool owes;	/* an <a/>, when `durable` reaches owed_at */
 	bool owes_more; /* and another, for what has come since */
@@ -83,12 +88,21 @@ struct sm {
 
 /* <enable/>: the session counts from now on, once <enabled/> is out. */
 void sm_enable(struct session *s, const struct elem *enable);
+/* For a session by a transport that tells what has arrived. */
+void sm_watch(struct session *s);
 /* That, as a child of `parent`. */
 void sm_add_enabled(const struct sm *sm, struct elem *parent);
 /* Any other element of the protocol. */
 void sm_on_nonza(struct session *s, const struct elem *e);
 /* Frees it, after sm_end(). */
 void sm_free(struct sm **sm);
+
+/* Does the client count? */
+static inline bool
+sm_counts(const struct sm *sm)
+{
+	return sm != NULL && !sm->is_silent;
+}
 
 static inline bool
 sm_can_resume(const struct sm *sm)

@@ -394,6 +394,19 @@ stream_drained(struct stream *s)
 		session_drained(s->session);
 }
 
+uint32_t
+stream_sent(const struct stream *s)
+{
+	return s->session != NULL ? session_sent(s->session) : 0;
+}
+
+void
+stream_confirmed(struct stream *s, uint32_t sent)
+{
+	if (s->session != NULL)
+		session_confirmed(s->session, sent);
+}
+
 static void
 on_open(void *ctx, struct elem *root)
 {

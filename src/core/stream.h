@@ -27,6 +27,12 @@ API struct stream *stream_new(
 API void stream_input(struct stream *s, const char *p, size_t n);
 API void stream_secured(struct stream *s);
 API void stream_drained(struct stream *s);
+/*
+ * For transports that tell what has arrived: the number of stanzas that were
+ * sent, and the client has all up to that number.
+ */
+uint32_t stream_sent(const struct stream *s);
+void stream_confirmed(struct stream *s, uint32_t sent);
 /* The transport is gone; the stream ends, a session may be detached. */
 API void stream_gone(struct stream *s, int err);
 

@@ -5,6 +5,7 @@
 #include "base/random.h"
 #include "core/conf.h"
 #include "core/hooks.h"
+#include "core/sm.h"
 
 #define STREAM_ID_BYTES 16
 #define OFFERS_MAX 16
@@ -227,7 +228,7 @@ offer_session(const struct stream *s, struct elem *features)
 {
 	if (s->session != NULL) {
 		/* Bound with its login (XEP-0386). */
-		if (s->session->sm == NULL)
+		if (!sm_counts(s->session->sm))
 			elem_add(features, EL_SM);
 		return;
 	}

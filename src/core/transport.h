@@ -17,6 +17,8 @@ struct transport_ops {
 	const char *name; /* "tcp", "websocket", "bosh" */
 	bool is_framed;	  /* <open/> instead of <stream:stream> (RFC 7395) */
 	bool can_move;	  /* to the home of its account */
+	/* What it sends may be lost; it tells by stream_confirmed(). */
+	bool tells_arrival;
 	/* The buffer to append one whole stanza (or header) to, then end. */
 	struct buf *(*begin)(struct transport *t);
 	void (*end)(struct transport *t);

@@ -24,6 +24,7 @@ struct sent {
 	uint64_t rid;
 	struct wire *wire; /* NULL: none */
 	size_t bytes;	   /* that may still be lost */
+	uint32_t stanzas;  /* sent with it, and before */
 };
 
 struct bosh {
@@ -159,6 +160,7 @@ answer_first(struct bosh *b)
 	s->wire = body_make(b, ask->rid, false);
 	s->rid = ask->rid;
 	s->bytes = b->out.n;
+	s->stanzas = b->base.stream != NULL ? stream_sent(b->base.stream) : 0;
 	b->unacked += s->bytes;
 	if (s->bytes > 0)
 		b->polled = 0;
@@ -272,16 +274,28 @@ on_flush(struct deferred *d)
 
 /* Requests ----------------------------------------------------------------*/
 
-/* The client has these answers. */
+/*
+ * The last answer that the client has, by what it says, or by its window; an
+ * empty request comes for the want of one that is held, so it has them all.
+ */
+static uint64_t
+last_arrived(const struct bosh *b, const struct bosh_ask *ask)
+{
+	uint64_t before = ask->rid - 1;
+
+	if (b->terms.has_acks)
+		return ask->has_ack ? MIN(ask->ack, before) : before;
+	if (ask->is_empty && held_count(b) == 1)
+		return before;
+	return ask->rid > b->requests ? ask->rid - b->requests : 0;
+}
+
 static void
 note_acks(struct bosh *b, const struct bosh_ask *ask)
 {
 	size_t before = b->unacked;
-	uint64_t last = ask->rid > b->requests ? ask->rid - b->requests : 0;
+	uint64_t last = last_arrived(b, ask);
 
-	if (b->terms.has_acks)
-		last = MAX(last,
-		    ask->has_ack ? MIN(ask->ack, ask->rid - 1) : ask->rid - 1);
 	for (unsigned i = 0; i < b->requests; i++) {
 		struct sent *s = &b->sent[i];
 
@@ -289,6 +303,8 @@ note_acks(struct bosh *b, const struct bosh_ask *ask)
 			continue;
 		b->unacked -= s->bytes;
 		s->bytes = 0;
+		if (b->base.stream != NULL)
+			stream_confirmed(b->base.stream, s->stanzas);
 	}
 	if (before > 0 && b->unacked + b->out.n == 0)
 		stream_drained(b->base.stream);
@@ -367,6 +383,10 @@ bosh_run(struct bosh *b)
 
 		if (!may_spend(b, part.n))
 			break;
+		/* It says goodbye, and is there for the answers. */
+		if (ask->is_last && is_part)
+			stream_confirmed(
+			    b->base.stream, stream_sent(b->base.stream));
 		if (!is_part) {
 			ask_done(b, ask);
 			continue;
@@ -645,6 +665,7 @@ static const struct transport_ops ops = {
 	.name = "bosh",
 	.is_framed = true,
 	.can_move = true,
+	.tells_arrival = true,
 	.begin = bosh_begin,
 	.end = bosh_end_piece,
 	.send_wire = bosh_send_wire,

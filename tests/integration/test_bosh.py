@@ -338,6 +338,65 @@ def test_stream_management(web):
     assert got.index("not acknowledged") < got.index("while away")
 
 
+def gone(web, end):
+    for _ in range(60):
+        if end.jid not in web.ctl("connected_users")[1]:
+            return
+        threading.Event().wait(0.5)
+    raise AssertionError(f"{end.jid} is still there")
+
+
+def read_on(one, two, text):
+    """What comes until a message by which we know that it was all."""
+    one.post(message("u1@localhost", "the end"), attrs="pause='60'")
+    return two.until("the end", text)
+
+
+def test_lost_answer(web):
+    """What went into an answer that never arrived waits for the next login;
+    so does what nobody fetched."""
+    one, two = Session(web).login("u0"), Session(web).login("u1")
+    link = connection(web)
+    link.request("POST", "/http-bind", (
+        "<body xmlns='http://jabber.org/protocol/httpbind' "
+        f"rid='{two.rid}' sid='{two.sid}'/>"), {"Host": "localhost"})
+    one.post(message(two.jid, "lost"), attrs="pause='60'")
+    # It is on its way, but nobody takes it.
+    assert link.sock.recv(1)
+    link.close()
+    one.post(message(two.jid, "left"), attrs="pause='60'")
+    gone(web, two)
+    again = Session(web).authenticate("u1")
+    again.until("<jid>", again.post(BIND))
+    text = read_on(one, again, again.post(PRESENCE))
+    assert text.count("<body>lost<") == 1 and text.count("<body>left<") == 1
+    assert text.index("<body>lost<") < text.index("<body>left<")
+    assert text.count("urn:xmpp:delay") == 2
+
+
+@pytest.mark.parametrize("how", ["empty", "ack", "terminate", "window"])
+def test_answer_that_arrived(web, how):
+    """What the client has shown to have does not come again."""
+    one = Session(web).login("u0")
+    two = Session(web, more="ack='1'" if how == "ack" else "").login("u1")
+    one.post(message(two.jid, "once"), attrs="pause='60'")
+    two.until("<body>once<")
+    if how == "terminate":
+        two.post(attrs="type='terminate'")
+    elif how == "empty":
+        Later(two, two.rid).sent.wait(PATIENCE)
+    elif how == "ack":
+        two.post(PRESENCE, attrs=f"ack='{two.rid - 1}'")
+    else:
+        for _ in range(3):
+            two.post(PRESENCE)
+    gone(web, two)
+    again = Session(web).authenticate("u1")
+    again.until("<jid>", again.post(BIND))
+    text = read_on(one, again, again.post(PRESENCE))
+    assert "<body>once<" not in text
+
+
 def test_shutdown(web, event_loop):
     """Who waits is told; so is who has not logged in."""
     ends = [Session(web, wait=60).login("u0"), Session(web, wait=60)]
