@@ -46,6 +46,7 @@ class Api:
         try:
             link.request(method, path, body, headers)
             answer = link.getresponse()
+            assert answer.reason != "Status", answer.status
             return answer.status, answer.headers, answer.read()
         finally:
             link.close()

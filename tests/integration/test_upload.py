@@ -80,6 +80,7 @@ def ask(server, method, path, body=None, headers=None):
     try:
         link.request(method, path, body, headers or {})
         answer = link.getresponse()
+        assert answer.reason != "Status", answer.status
         return answer.status, answer.headers, answer.read()
     except (BrokenPipeError, ConnectionResetError):
         # It was refused before all had been sent.
