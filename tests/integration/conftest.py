@@ -14,6 +14,7 @@ import pytest
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 # pylint: disable=wrong-import-position
+from harness import postgres  # noqa: E402
 from harness.server import Authority, Server, merge  # noqa: E402
 
 # What a test may take, whatever happens; `slow(seconds)` marks exceptions.
@@ -28,6 +29,21 @@ def pytest_configure(config):
         "markers", "slow(seconds): the test may take that long")
     config.addinivalue_line(
         "markers", "workers(N...): numbers of workers to be tried with")
+    config.addinivalue_line(
+        "markers", "sqlite(why): the test is about SQLite itself")
+    config.addinivalue_line(
+        "markers", "storeless(why): it says nothing of the store beneath")
+
+
+def pytest_collection_modifyitems(items):
+    """With PostgreSQL, what would tell nothing of it is left out."""
+    if not postgres.is_wanted():
+        return
+    for item in items:
+        marker = item.get_closest_marker("sqlite") or \
+            item.get_closest_marker("storeless")
+        if marker is not None:
+            item.add_marker(pytest.mark.skip(reason=marker.args[0]))
 
 
 def pytest_generate_tests(metafunc):

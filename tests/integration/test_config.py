@@ -219,6 +219,7 @@ async def test_reload_listener(server):
     assert port == server.port["c2s"]
 
 
+@pytest.mark.sqlite("it is its file that is spoilt")
 @pytest.mark.parametrize("kind", ["folder", "garbage", "unreadable"])
 async def test_database_cannot_be_opened(make_server, kind):
     """A clear message, and exit 1."""

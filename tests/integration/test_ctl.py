@@ -13,6 +13,7 @@ import time
 
 import pytest
 
+from harness import postgres
 from harness.client import Client, Failure
 
 pytestmark = pytest.mark.workers(1, 2)
@@ -855,6 +856,7 @@ async def test_configuration(server):
     assert status == 400 and "hots" in value
 
 
+@pytest.mark.sqlite("PostgreSQL has pg_dump: see test_operating.py")
 async def test_backup(server):
     await server.register("juliet")
     path = os.path.join(server.folder, "backup.db")
@@ -867,7 +869,8 @@ async def test_backup(server):
 
 async def test_modules(server):
     _, loaded = await server.api("modules_installed")
-    assert "ping" in loaded and "store_sqlite" in loaded
+    store = "store_pg" if postgres.is_wanted() else "store_sqlite"
+    assert "ping" in loaded and store in loaded
     assert await done(server, "module_unload", "version") == (
         "Module version unloaded")
     _, loaded = await server.api("modules_installed")

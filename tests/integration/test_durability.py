@@ -207,8 +207,8 @@ def biggest_database(server):
                for name in os.listdir(data) if name.endswith(".db"))
 
 
-@pytest.mark.skipif(os.environ.get("ROOKERY_STORE") == "pg",
-                    reason="the files are another process's")
+@pytest.mark.sqlite("PostgreSQL's files are another process's: tests/fault "
+                    "fills its disk")
 @pytest.mark.parametrize("archive", ["archive", "no archive"])
 async def test_disk_full(make_server, archive):
     """Row 10: no room for another byte. The sender gets an error, or no
@@ -265,8 +265,8 @@ async def test_disk_full(make_server, archive):
     assert not acknowledged - found, len(acknowledged - found)
 
 
-@pytest.mark.skipif(os.environ.get("ROOKERY_STORE") == "pg",
-                    reason="the files are another process's")
+@pytest.mark.sqlite("PostgreSQL's files are another process's: tests/fault "
+                    "fills its disk")
 @pytest.mark.parametrize("archive", ["archive", "no archive"])
 async def test_disk_full_while_held(make_server, archive):
     """What a client has not acknowledged can't be kept for it: each sender is

@@ -14,6 +14,8 @@ from harness.client import Client
 from harness.wire import client_context
 from test_websocket import shake
 
+pytestmark = pytest.mark.storeless("ports come before any store")
+
 PATIENCE = 20
 V4 = socket.inet_aton("192.0.2.7") + socket.inet_aton("192.0.2.1") + \
     struct.pack("!HH", 4711, 443)

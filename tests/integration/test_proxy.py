@@ -10,6 +10,8 @@ import pytest
 from harness.client import Client
 from harness.wire import Wire
 
+pytestmark = pytest.mark.storeless("addresses come before any store")
+
 SIGNATURE = b"\r\n\r\n\0\r\nQUIT\n"
 
 

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.workers(1, 2)
 STEPS = 20
 # What is tried is the spool, so clients do not read an archive.
 MODULES = {name: {} for name in
-           ("disco", "offline", "ping", "register", "store_sqlite")}
+           ("disco", "offline", "ping", "register")}
 
 
 class Device:

@@ -12,6 +12,8 @@ from harness import sasl
 from harness.client import Client, Failure
 from harness.wire import Wire, client_context
 
+pytestmark = pytest.mark.storeless("TLS comes before any store")
+
 V12, V13 = ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3
 
 
