@@ -124,36 +124,16 @@ on_presence(struct mod *m, struct stanza *st)
 
 /* ---- asking ------------------------------------------------------------ */
 
-static struct stanza *
-iq_new(struct avatars *av, enum stanza_type type)
-{
-	struct stanza *iq = stanza_new(EL_IQ);
-
-	stanza_set_type(iq, type);
-	stanza_set_from(iq, &av->acct->jid);
-	stanza_set_to(iq, &av->acct->jid);
-	return iq;
-}
-
 static void
 ask_items(struct avatars *av, ns_t node, struct str id, iq_answer_fn *fn)
 {
-	struct stanza *iq = iq_new(av, IQ_GET);
-	struct elem *items =
-	    elem_add(elem_add(iq->root, EL_PUBSUB), EL_PUBSUB_ITEMS);
-
-	elem_set(items, AT_NODE, names_ns_uri(node));
-	if (id.n > 0)
-		elem_set_copy(elem_add(items, EL_PUBSUB_ITEM), AT_ID, id);
-	else
-		elem_set(items, AT_MAX_ITEMS, STR("1"));
-	iq_send(iq, TIMEOUT, fn, av);
+	iq_send(self_items(av->acct, node, id, true), TIMEOUT, fn, av);
 }
 
 static void
 ask_config(struct avatars *av, ns_t node, iq_answer_fn *fn)
 {
-	struct stanza *iq = iq_new(av, IQ_GET);
+	struct stanza *iq = self_iq(av->acct, IQ_GET);
 
 	elem_set(
 	    elem_add(elem_add(iq->root, EL_OWNER_PUBSUB), EL_OWNER_CONFIGURE),
@@ -175,14 +155,6 @@ is_open(const struct stanza *answer)
 	    form_value(form_of(e, NULL), "pubsub#access_model"), "open");
 }
 
-static bool
-is_absent(const struct stanza *answer)
-{
-	return answer != NULL && answer->type == IQ_ERROR &&
-	       elem_child(elem_child(answer->root, EL_ERROR),
-		   EL_ITEM_NOT_FOUND) != NULL;
-}
-
 static struct elem *
 card_of(const struct stanza *answer)
 {
@@ -195,32 +167,13 @@ card_of(const struct stanza *answer)
 static struct elem *
 payload_of(const struct stanza *answer)
 {
-	struct elem *items;
-
-	if (answer == NULL || answer->type != IQ_RESULT)
-		return NULL;
-	items =
-	    elem_child(elem_child(answer->root, EL_PUBSUB), EL_PUBSUB_ITEMS);
-	return elem_child(elem_child(items, EL_PUBSUB_ITEM), EL_ANY);
-}
-
-/* The item. */
-static struct elem *
-publication(struct stanza *iq, ns_t node, struct str id)
-{
-	struct elem *publish =
-	    elem_add(elem_add(iq->root, EL_PUBSUB), EL_PUBLISH);
-	struct elem *item = elem_add(publish, EL_PUBSUB_ITEM);
-
-	elem_set(publish, AT_NODE, names_ns_uri(node));
-	elem_set_copy(item, AT_ID, id);
-	return item;
+	return elem_child(answer_item(answer), EL_ANY);
 }
 
 static void
 ask_vcard(struct avatars *av, iq_answer_fn *fn)
 {
-	struct stanza *iq = iq_new(av, IQ_GET);
+	struct stanza *iq = self_iq(av->acct, IQ_GET);
 
 	elem_add(iq->root, EL_VCARD);
 	iq_send(iq, TIMEOUT, fn, av);
@@ -311,7 +264,7 @@ on_vcard_for_pep(void *ctx, struct stanza *answer)
 		finish(av);
 		return;
 	}
-	iq = iq_new(av, IQ_SET);
+	iq = self_iq(av->acct, IQ_SET);
 	put_photo(av, elem_add_copy(iq->root, card));
 	stanza_free(&answer);
 	iq_send(iq, TIMEOUT, on_vcard_set, av);
@@ -372,7 +325,7 @@ on_data_config(void *ctx, struct stanza *answer)
 {
 	struct avatars *av = ctx;
 
-	av->is_public = is_open(answer) || is_absent(answer);
+	av->is_public = is_open(answer) || answer_is_absent(answer);
 	if (av->is_public || (answer != NULL && answer->type == IQ_RESULT))
 		ask_items(av, NS_AVATAR_METADATA, STR_NONE, on_metadata);
 	else
@@ -397,12 +350,11 @@ on_metadata_set(void *ctx, struct stanza *answer)
 static void
 publish_metadata(struct avatars *av)
 {
-	struct stanza *iq = iq_new(av, IQ_SET);
-	struct elem *info, *metadata;
+	struct elem *item, *info, *metadata;
+	struct stanza *iq = self_publish(av->acct, NS_AVATAR_METADATA,
+	    av->id.n > 0 ? av->id : STR("none"), &item);
 
-	metadata = elem_add(publication(iq, NS_AVATAR_METADATA,
-				av->id.n > 0 ? av->id : STR("none")),
-	    EL_AVATAR_METADATA);
+	metadata = elem_add(item, EL_AVATAR_METADATA);
 	if (av->id.n > 0) {
 		info = elem_add(metadata, EL_AVATAR_INFO);
 		elem_set_uint(info, AT_BYTES, av->bytes);
@@ -432,7 +384,7 @@ publish_photo(struct avatars *av, const struct elem *photo, struct str bytes)
 	    elem_find(photo, names_ns_uri(NS_VCARD), STR("TYPE"));
 	struct str text = elem_text(type);
 	struct stanza *iq;
-	struct elem *data;
+	struct elem *item;
 
 	av->id = str_heap(hash_of(a, bytes));
 	av->type = str_heap(text.n > 0 ? text : STR("image/png"));
@@ -441,10 +393,9 @@ publish_photo(struct avatars *av, const struct elem *photo, struct str bytes)
 		finish(av);
 		return;
 	}
-	iq = iq_new(av, IQ_SET);
-	data =
-	    elem_add(publication(iq, NS_AVATAR_DATA, av->id), EL_AVATAR_DATA);
-	elem_set_text(data, str_base64(iq->arena, bytes));
+	iq = self_publish(av->acct, NS_AVATAR_DATA, av->id, &item);
+	elem_set_text(
+	    elem_add(item, EL_AVATAR_DATA), str_base64(iq->arena, bytes));
 	iq_send(iq, TIMEOUT, on_data_set, av);
 }
 
@@ -506,7 +457,7 @@ on_vcard_for_card4(void *ctx, struct stanza *answer)
 		finish(av);
 		return;
 	}
-	iq = iq_new(av, IQ_SET);
+	iq = self_iq(av->acct, IQ_SET);
 	card = elem_add_copy(iq->root, old);
 	from = card_again(av, iq->arena);
 	stanza_free(&answer);
@@ -549,14 +500,14 @@ on_card4_for_vcard(void *ctx, struct stanza *answer)
 	struct str id = elem_attr(elem_parent(old), AT_ID);
 	struct stanza *iq;
 
-	if (!is_absent(answer) &&
+	if (!answer_is_absent(answer) &&
 	    (answer == NULL || answer->type != IQ_RESULT)) {
 		stanza_free(&answer);
 		finish(av);
 		return;
 	}
-	iq = iq_new(av, IQ_SET);
-	item = publication(iq, NS_VCARD4_NODE, id.n > 0 ? id : STR("current"));
+	iq = self_publish(
+	    av->acct, NS_VCARD4_NODE, id.n > 0 ? id : STR("current"), &item);
 	card = elem_name(old) == EL_VCARD4 ? elem_add_copy(item, old)
 					   : elem_add(item, EL_VCARD4);
 	from = card_again(av, iq->arena);

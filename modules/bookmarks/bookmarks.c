@@ -66,58 +66,27 @@ finish(struct bookmarks *b)
 
 /* ---- asking ------------------------------------------------------------ */
 
-static struct stanza *
-iq_new(struct bookmarks *b, enum stanza_type type)
-{
-	struct stanza *iq = stanza_new(EL_IQ);
-
-	stanza_set_type(iq, type);
-	stanza_set_from(iq, &b->acct->jid);
-	stanza_set_to(iq, &b->acct->jid);
-	return iq;
-}
-
 static void
 ask_node(struct bookmarks *b, ns_t node, iq_answer_fn *fn)
 {
-	struct stanza *iq = iq_new(b, IQ_GET);
-	struct elem *items =
-	    elem_add(elem_add(iq->root, EL_PUBSUB), EL_PUBSUB_ITEMS);
-
-	elem_set(items, AT_NODE, names_ns_uri(node));
-	iq_send(iq, TIMEOUT, fn, b);
+	iq_send(self_items(b->acct, node, STR_NONE, false), TIMEOUT, fn, b);
 }
 
 static void
 ask_private(struct bookmarks *b, iq_answer_fn *fn)
 {
-	struct stanza *iq = iq_new(b, IQ_GET);
+	struct stanza *iq = self_iq(b->acct, IQ_GET);
 
 	elem_add(elem_add(iq->root, EL_PRIVATE), EL_STORAGE);
 	iq_send(iq, TIMEOUT, fn, b);
-}
-
-/* The first item of an answer, or NULL. */
-static struct elem *
-item_of(const struct stanza *answer)
-{
-	struct elem *items;
-
-	if (answer == NULL || answer->type != IQ_RESULT)
-		return NULL;
-	items =
-	    elem_child(elem_child(answer->root, EL_PUBSUB), EL_PUBSUB_ITEMS);
-	return elem_child(items, EL_PUBSUB_ITEM);
 }
 
 /* Answered, or there is no such node: not just a failure. */
 static bool
 is_known(const struct stanza *answer)
 {
-	return answer != NULL &&
-	       (answer->type == IQ_RESULT ||
-		   elem_child(elem_child(answer->root, EL_ERROR),
-		       EL_ITEM_NOT_FOUND) != NULL);
+	return answer_is_absent(answer) ||
+	       (answer != NULL && answer->type == IQ_RESULT);
 }
 
 /* Only for the account itself, and as many as can be (XEP-0402, 3.3). */
@@ -208,7 +177,7 @@ on_private_old(void *ctx, struct stanza *answer)
 		on_last(b, answer);
 		return;
 	}
-	iq = iq_new(b, IQ_SET);
+	iq = self_iq(b->acct, IQ_SET);
 	e = elem_add_copy(elem_add(iq->root, EL_PRIVATE), b->wanted);
 	if (b->now == FORM_ALL)
 		elem_set_text(
@@ -245,20 +214,17 @@ static void
 on_node_old(void *ctx, struct stanza *answer)
 {
 	struct bookmarks *b = ctx;
-	struct stanza *iq = iq_new(b, IQ_SET);
-	struct elem *pubsub = elem_add(iq->root, EL_PUBSUB);
-	struct elem *publish = elem_add(pubsub, EL_PUBLISH), *storage, *old;
-	struct elem *item = elem_add(publish, EL_PUBSUB_ITEM);
+	struct elem *item, *storage, *old;
+	struct stanza *iq =
+	    self_publish(b->acct, NS_STORAGE_BOOKMARKS, STR("current"), &item);
 
-	elem_set(publish, AT_NODE, names_ns_uri(NS_STORAGE_BOOKMARKS));
-	elem_set(item, AT_ID, STR("current"));
 	storage = elem_add_copy(item, b->wanted);
-	old = elem_child(item_of(answer), EL_STORAGE);
+	old = elem_child(answer_item(answer), EL_STORAGE);
 	for (old = elem_child(old, EL_ANY); old != NULL;
 	     old = elem_next(old, EL_ANY))
 		if (elem_name(old) != EL_STORAGE_CONFERENCE)
 			elem_add_copy(storage, old);
-	add_options(pubsub);
+	add_options(elem_child(iq->root, EL_PUBSUB));
 	stanza_free(&answer);
 	iq_send(iq, TIMEOUT, on_node_set, b);
 }
@@ -289,14 +255,11 @@ static void
 publish_item(struct bookmarks *b, const struct elem *conference,
     const struct elem *old, bool is_first)
 {
-	struct stanza *iq = iq_new(b, IQ_SET);
-	struct elem *pubsub = elem_add(iq->root, EL_PUBSUB);
-	struct elem *publish = elem_add(pubsub, EL_PUBLISH), *e;
-	struct elem *item = elem_add(publish, EL_PUBSUB_ITEM);
-	struct elem *form, *bookmark;
+	struct elem *item, *e, *form, *bookmark, *pubsub;
+	struct stanza *iq = self_publish(
+	    b->acct, NS_BOOKMARKS, elem_attr(conference, AT_JID), &item);
 
-	elem_set(publish, AT_NODE, names_ns_uri(NS_BOOKMARKS));
-	elem_set_copy(item, AT_ID, elem_attr(conference, AT_JID));
+	pubsub = elem_child(iq->root, EL_PUBSUB);
 	bookmark = elem_add(item, EL_BOOKMARK);
 	carry(bookmark, conference);
 	e = elem_find(old, names_ns_uri(NS_BOOKMARKS), STR("extensions"));
@@ -317,7 +280,7 @@ publish_item(struct bookmarks *b, const struct elem *conference,
 static void
 retract_item(struct bookmarks *b, struct str id)
 {
-	struct stanza *iq = iq_new(b, IQ_SET);
+	struct stanza *iq = self_iq(b->acct, IQ_SET);
 	struct elem *e =
 	    elem_add(elem_add(iq->root, EL_PUBSUB), EL_PUBSUB_RETRACT);
 
@@ -342,7 +305,7 @@ static void
 on_items_old(void *ctx, struct stanza *answer)
 {
 	struct bookmarks *b = ctx;
-	const struct elem *first = item_of(answer), *item, *old;
+	const struct elem *first = answer_item(answer), *item, *old;
 	struct elem *e;
 
 	if (!is_known(answer)) {
@@ -404,7 +367,7 @@ want_list(struct bookmarks *b, const struct elem *storage)
 static void
 want_all(struct bookmarks *b, const struct stanza *answer)
 {
-	struct elem *item = item_of(answer);
+	struct elem *item = answer_item(answer);
 
 	want_list(
 	    b, elem_child(elem_child(answer->root, EL_PRIVATE), EL_STORAGE));
@@ -491,7 +454,7 @@ begin(struct bookmarks *b, enum form from)
 		ask_form(b, from);
 		return;
 	}
-	iq = iq_new(b, IQ_GET);
+	iq = self_iq(b->acct, IQ_GET);
 	elem_add_named(elem_add(iq->root, EL_PRIVATE), MARK_NS, MARK_NAME);
 	iq_send(iq, TIMEOUT, on_mark, b);
 }

@@ -50,20 +50,14 @@ publish(struct mod *m, struct account *acct, const struct stanza *st,
 {
 	struct mds *mds = mod_state(m);
 	struct update *u = xzalloc(sizeof(*u));
-	struct stanza *iq = stanza_new(EL_IQ);
-	struct elem *publish, *item;
+	struct stanza *iq;
+	struct elem *item;
 
 	u->acct = acct;
 	account_pin(acct);
 	u->receipt = receipt_ref(st->receipt);
 	list_add(&mds->updates, &u->node);
-	stanza_set_type(iq, IQ_SET);
-	stanza_set_from(iq, &acct->jid);
-	stanza_set_to(iq, &acct->jid);
-	publish = elem_add(elem_add(iq->root, EL_PUBSUB), EL_PUBLISH);
-	elem_set(publish, AT_NODE, names_ns_uri(NS_MDS));
-	item = elem_add(publish, EL_PUBSUB_ITEM);
-	elem_set_copy(item, AT_ID, st->to.full);
+	iq = self_publish(acct, NS_MDS, st->to.full, &item);
 	elem_add_copy(item, displayed);
 	iq_send(iq, TIMEOUT, on_published, u);
 }

@@ -47,6 +47,7 @@
 #include "core/offers.h"
 #include "core/option.h"
 #include "core/pubsub.h"
+#include "core/pubsub_self.h"
 #include "core/roster.h"
 #include "core/router.h"
 #include "core/session.h"

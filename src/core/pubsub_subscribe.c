@@ -349,6 +349,32 @@ do_unsubscribe(struct op *op, struct node *node)
 
 /* ---- lists ------------------------------------------------------------- */
 
+typedef void add_fn(
+    struct elem *list, const struct node *node, const struct jid *who);
+
+/* What is his at that node, or at all of them. */
+static void
+list_his(struct op *op, const struct node *node, enum qname name, add_fn *add)
+{
+	struct elem *list;
+	struct jid who = jid_dup(op->iq->arena, &op->iq->from);
+	bool is_one = op->node_name.n > 0;
+
+	if (is_one && node == NULL) {
+		op_refuse(op, EL_ITEM_NOT_FOUND, EL_NONE);
+		return;
+	}
+	list = elem_add(op_result(op, EL_PUBSUB), name);
+	if (is_one) {
+		elem_set(list, AT_NODE, op->node_name);
+		add(list, node, &who);
+	}
+	for (size_t i = 0;
+	     !is_one && (node = map_next(&op->ps->nodes, &i)) != NULL;)
+		add(list, node, &who);
+	op_send(op);
+}
+
 static void
 add_subscriptions(
     struct elem *list, const struct node *node, const struct jid *who)
@@ -363,22 +389,7 @@ add_subscriptions(
 void
 do_get_subscriptions(struct op *op, struct node *node)
 {
-	struct elem *list;
-	struct jid who = jid_dup(op->iq->arena, &op->iq->from);
-
-	if (op->node_name.n > 0 && node == NULL) {
-		op_refuse(op, EL_ITEM_NOT_FOUND, EL_NONE);
-		return;
-	}
-	list = elem_add(op_result(op, EL_PUBSUB), EL_PUBSUB_SUBSCRIPTIONS);
-	if (node != NULL) {
-		elem_set(list, AT_NODE, op->node_name);
-		add_subscriptions(list, node, &who);
-	}
-	for (size_t i = 0; op->node_name.n == 0 &&
-			   (node = map_next(&op->ps->nodes, &i)) != NULL;)
-		add_subscriptions(list, node, &who);
-	op_send(op);
+	list_his(op, node, EL_PUBSUB_SUBSCRIPTIONS, add_subscriptions);
 }
 
 static void
@@ -398,22 +409,7 @@ add_affiliation(
 void
 do_get_affiliations(struct op *op, struct node *node)
 {
-	struct elem *list;
-	struct jid who = jid_dup(op->iq->arena, &op->iq->from);
-
-	if (op->node_name.n > 0 && node == NULL) {
-		op_refuse(op, EL_ITEM_NOT_FOUND, EL_NONE);
-		return;
-	}
-	list = elem_add(op_result(op, EL_PUBSUB), EL_PUBSUB_AFFILIATIONS);
-	if (node != NULL) {
-		elem_set(list, AT_NODE, op->node_name);
-		add_affiliation(list, node, &who);
-	}
-	for (size_t i = 0; op->node_name.n == 0 &&
-			   (node = map_next(&op->ps->nodes, &i)) != NULL;)
-		add_affiliation(list, node, &who);
-	op_send(op);
+	list_his(op, node, EL_PUBSUB_AFFILIATIONS, add_affiliation);
 }
 
 /* ---- lost access ------------------------------------------------------- */
