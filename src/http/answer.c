@@ -2,6 +2,7 @@
 /* Answers: heads, bodies, and files that are read off the loop. */
 #include "base/clock.h"
 #include "base/err.h"
+#include "base/log.h"
 #include "http/request.h"
 
 #include <stdio.h>
@@ -87,10 +88,26 @@ write_date(struct buf *out)
 	buf_printf(out, "date: %s\r\n", text);
 }
 
+static const struct log_ctx log_http = { .source = "http" };
+
+/* Of the path only what it was taken for: the rest may be a secret. */
+static void
+log_refusal(const struct http_req *r, unsigned status)
+{
+	char ip[ADDR_TEXT_MAX];
+
+	addr_ip(http_peer(r), ip);
+	log_info(&log_http, "%u %s for " STR_FMT " %s from %s", status,
+	    status_text(status), STR_ARG(r->method),
+	    r->route != NULL ? r->route->path : "of no route", ip);
+}
+
 static void
 write_head(struct http_req *r, struct buf *out, unsigned status,
     const char *type, uint64_t length)
 {
+	if (status >= 400 && !http_is_local(r))
+		log_refusal(r, status);
 	buf_printf(out, "HTTP/1.1 %u %s\r\n", status, status_text(status));
 	write_date(out);
 	if (type != NULL && status != 204 && status != 304)

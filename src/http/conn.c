@@ -46,8 +46,6 @@ struct web {
 static __thread unsigned connections;
 static __thread size_t bodies;
 
-static const struct log_ctx log_http = { .source = "http" };
-
 static void web_input(struct web *w, const char *p, size_t n);
 
 /* Requests ----------------------------------------------------------------*/
@@ -238,7 +236,6 @@ refuse(struct web *w, unsigned status)
 
 	if (r == NULL)
 		r = w->req = req_new(w);
-	log_debug(&log_http, "refused with %u", status);
 	r->is_last = true;
 	r->is_running = true;
 	http_answer_text(r, status, status_text(status));

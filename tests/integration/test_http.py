@@ -5,6 +5,7 @@ is refused."""
 import base64
 import http.client
 import json
+import re
 import socket
 import ssl
 import subprocess
@@ -80,14 +81,17 @@ def test_metrics(web):
     status, headers, body = ask(web, "GET", "/metrics")
     assert status == 200
     assert headers["content-type"].startswith("text/plain; version=0.0.4")
-    values, types = {}, {}
+    values, types, helps = {}, {}, set()
     for line in body.splitlines():
-        if line.startswith("# TYPE "):
+        if line.startswith("# HELP "):
+            assert len(line.split()) > 3, line
+            helps.add(line.split()[2])
+        elif line.startswith("# TYPE "):
             types[line.split()[2]] = line.split()[3]
         elif not line.startswith("#"):
             name, value = line.rsplit(" ", 1)
             values[name.split("{")[0]] = float(value)
-    assert values.keys() == types.keys()
+    assert values.keys() == types.keys() == helps
     assert types["rookery_messages_received_total"] == "counter"
     assert types["rookery_sessions"] == "gauge"
     assert values["rookery_workers"] == 2
@@ -131,6 +135,52 @@ def test_api(web):
     status, headers, _ = ask(web, "OPTIONS", "/api/status")
     assert status == 200
     assert headers["access-control-max-age"] == "86400"
+
+
+def call(web, path, text, status=200):
+    got, _, body = ask(web, "POST", "/api/" + path, text, Authorization=ADMIN)
+    assert got == status, (path, text, got, body)
+    return json.loads(body)
+
+
+def test_wire_rules(web):
+    """Those of ejabberd's API: arguments, results, versions, errors."""
+    romeo = '"user": "romeo", "host": "localhost"'
+    # A lone newline is no arguments; none at all is an error.
+    assert isinstance(call(web, "status", "\n"), str)
+    for text in (
+            '{"host": "localhost", "color": "red"}', "{}",
+            '{"host": "localhost", "host": "localhost"}', '{"host": 5}',
+            '{"host": ["localhost"]}', "[]", "null", '"localhost"', "{]",
+            '{"host": "\xff"}', "{" * 3000):
+        call(web, "registered_users", text.encode("latin-1"), 400)
+    # rescode: 0 or 1; restuple: its text; a list: sorted.
+    assert call(web, "check_account", "{%s}" % romeo) == 0
+    assert call(web, "check_account",
+                '{"user": "tybalt", "host": "localhost"}') == 1
+    assert "successfully registered" in call(
+        web, "register", '{"user": "benvolio", "host": "localhost", '
+        '"password": "x"}')
+    error = call(web, "register", '{"user": "benvolio", "host": "localhost", '
+                 '"password": "x"}', 409)
+    assert (error["status"], error["code"]) == ("error", 10090)
+    assert "already registered" in error["message"]
+    assert call(web, "registered_users", '{"host": "localhost"}') == [
+        "admin", "benvolio", "romeo"]
+    # An integer may be a text; versions are the path's.
+    for days in ("3000", '"3000"'):
+        assert "Deleted 0 users" in call(
+            web, "delete_old_users_vhost",
+            '{"host": "localhost", "days": %s}' % days)
+    for days in ('"x"', "1.5", '""', "null", "99999999999999999999"):
+        call(web, "delete_old_users_vhost",
+             '{"host": "localhost", "days": %s}' % days, 400)
+    assert call(web, "kick_user/v0", "{%s}" % romeo) == {"num_resources": 0}
+    assert call(web, "kick_user/v2", "{%s}" % romeo) == "Kicked sessions: 0"
+    # Names and values become one object.
+    assert call(web, "ban_account",
+                '{%s, "reason": "x"}' % romeo) == 0
+    assert call(web, "get_ban_details", "{%s}" % romeo)["reason"] == "x"
 
 
 @pytest.mark.parametrize("value, status, code", [
@@ -198,6 +248,8 @@ POST = b"POST /api/status HTTP/1.1\r\n" + HOST + \
 def test_bad_requests(web, data, status):
     got = raw(web, data)
     assert got.startswith(b"HTTP/1.1 %d " % status), got
+    assert any(re.search(f" http {status} .* from 127.0.0.1", line)
+               for line in web.lines()), web.tail()
     assert b"\r\nconnection: close\r\n" in got
     assert got.count(b"HTTP/1.1 ") == 1
     assert ask(web, "GET", "/healthz")[0] == 200
