@@ -2,18 +2,19 @@
 /* Where files are kept: a module's business; and their end. */
 #include "modules/http_upload/upload.h"
 
-#include <stdio.h>
-
 #define LOOK_MS HOURS(1)
 #define MODULE_NAME_MAX 64
+#define PREFIX "blob_"
 
 const struct blob_backend *
 storage_of(const struct mod *m, struct mod **at_r)
 {
 	const struct upload_options *o = mod_options(m);
-	char name[MODULE_NAME_MAX];
+	char name[MODULE_NAME_MAX] = PREFIX;
+	size_t at = sizeof(PREFIX) - 1;
 
-	snprintf(name, sizeof(name), "blob_" STR_FMT, STR_ARG(o->storage));
+	memcpy(
+	    name + at, o->storage.p, MIN(o->storage.n, sizeof(name) - 1 - at));
 	*at_r = mod_find(mod_host(m), name);
 	return *at_r != NULL ? mod_lookup(name) : NULL;
 }
