@@ -5,25 +5,17 @@
  * entry first. The connection that searches is kept; binds with passwords have
  * one each. TLS is demanded beyond this machine.
  */
-#include "core/module.h"
-#include "escape.h"
+#include "modules/auth_ldap/auth_ldap.h"
+#include "modules/auth_ldap/escape.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <ldap.h>
 #include <pthread.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
 enum tls { TLS_STARTTLS, TLS_NONE };
-
-struct directory {
-	struct str url, user_dn, base, filter, bind_dn, bind_password, ca_file;
-	unsigned tls;
-	uint64_t timeout_ms;
-	bool can_change;
-};
 
 struct link {
 	LDAP *ld;
@@ -32,8 +24,8 @@ struct link {
 
 /* ---- connections ------------------------------------------------------- */
 
-static int
-down(struct auth_ask *ask, const char *what, int code)
+int
+ldap_down(struct auth_ask *ask, const char *what, int code)
 {
 	snprintf(ask->why, sizeof(ask->why), "the directory: %s: %s", what,
 	    ldap_err2string(code));
@@ -175,11 +167,11 @@ link_open(struct auth_ask *ask, LDAP **ld_r)
 
 	*ld_r = NULL;
 	if (!is_tls && o->tls == TLS_NONE && !is_local(o->url))
-		return down(ask, "'tls: none' is for this machine only",
+		return ldap_down(ask, "'tls: none' is for this machine only",
 		    LDAP_CONFIDENTIALITY_REQUIRED);
 	code = ldap_initialize(ld_r, o->url.p);
 	if (code != LDAP_SUCCESS)
-		return down(ask, "'url'", code);
+		return ldap_down(ask, "'url'", code);
 	link_set(*ld_r, o);
 	if (!guard_start(&guard, *ld_r, o->timeout_ms)) {
 		code = LDAP_NO_MEMORY;
@@ -193,7 +185,7 @@ link_open(struct auth_ask *ask, LDAP **ld_r)
 		return 0;
 	ldap_unbind_ext(*ld_r, NULL, NULL);
 	*ld_r = NULL;
-	return down(ask, "connecting", code);
+	return ldap_down(ask, "connecting", code);
 }
 
 static int
@@ -216,7 +208,7 @@ link_free(void *state)
 }
 
 /* The connection that searches, bound as `bind_dn` if that is given. */
-static int
+int
 link_get(struct auth_ask *ask, LDAP **ld_r)
 {
 	const struct directory *o = ask->options;
@@ -241,13 +233,21 @@ link_get(struct auth_ask *ask, LDAP **ld_r)
 				: LDAP_SUCCESS;
 	if (code != LDAP_SUCCESS) {
 		ldap_unbind_ext(*ld_r, NULL, NULL);
-		return down(ask, "'bind_dn' and 'bind_password'", code);
+		return ldap_down(ask, "'bind_dn' and 'bind_password'", code);
 	}
 	l = xzalloc(sizeof(*l));
 	l->ld = *ld_r;
 	l->made_of = str_heap(made_of);
 	ask->state = l;
 	return 0;
+}
+
+void
+link_drop(struct auth_ask *ask)
+{
+	if (ask->state != NULL)
+		link_free(ask->state);
+	ask->state = NULL;
 }
 
 /* ---- finding ----------------------------------------------------------- */
@@ -284,7 +284,7 @@ entry_read(struct auth_ask *ask, LDAP *ld, LDAPMessage *found, int code,
 		return ERR_ABSENT;
 	}
 	if (code != LDAP_SUCCESS)
-		return down(ask, "searching", code);
+		return ldap_down(ask, "searching", code);
 	dn = ldap_get_dn(ld, ldap_first_entry(ld, found));
 	if (dn == NULL)
 		return ERR_ABSENT;
@@ -307,8 +307,7 @@ entry_find(struct auth_ask *ask, const char **dn_r)
 	if (code == LDAP_SERVER_DOWN) {
 		ldap_msgfree(found);
 		found = NULL;
-		link_free(ask->state);
-		ask->state = NULL;
+		link_drop(ask);
 		err = link_get(ask, &ld);
 		if (err < 0)
 			return err;
@@ -316,10 +315,8 @@ entry_find(struct auth_ask *ask, const char **dn_r)
 	}
 	err = entry_read(ask, ld, found, code, dn_r);
 	ldap_msgfree(found);
-	if (err == ERR_CLOSED) {
-		link_free(ask->state);
-		ask->state = NULL;
-	}
+	if (err == ERR_CLOSED)
+		link_drop(ask);
 	return err;
 }
 
@@ -346,7 +343,7 @@ password_try(struct auth_ask *ask, const char *dn)
 	case LDAP_CONSTRAINT_VIOLATION:
 		return ERR_DENIED;
 	default:
-		return down(ask, "a user's bind", code);
+		return ldap_down(ask, "a user's bind", code);
 	}
 }
 
@@ -362,7 +359,8 @@ password_set(struct auth_ask *ask, const char *dn)
 
 	if (made.bv_val != NULL)
 		ldap_memfree(made.bv_val);
-	return code == LDAP_SUCCESS ? 0 : down(ask, "a new password", code);
+	return code == LDAP_SUCCESS ? 0
+				    : ldap_down(ask, "a new password", code);
 }
 
 static int
@@ -372,8 +370,10 @@ answer(struct auth_ask *ask)
 	const char *dn = NULL;
 	int err;
 
+	if (ask->what == AUTH_GROUPS)
+		return ldap_groups(ask);
 	if (o->url.n == 0 || (o->user_dn.n == 0 && o->base.n == 0))
-		return down(
+		return ldap_down(
 		    ask, "'url', and 'base' or 'user_dn'", LDAP_PARAM_ERROR);
 	/* A bind without a password always goes well (RFC 4513, 5.1.2). */
 	if (ask->what == AUTH_CHECK && ask->password.n == 0)
@@ -394,8 +394,8 @@ answer(struct auth_ask *ask)
 }
 
 static const struct auth_backend backend = {
-	.can =
-	    AUTH_CAN(AUTH_CHECK) | AUTH_CAN(AUTH_EXISTS) | AUTH_CAN(AUTH_SET),
+	.can = AUTH_CAN(AUTH_CHECK) | AUTH_CAN(AUTH_EXISTS) |
+	       AUTH_CAN(AUTH_SET) | AUTH_CAN(AUTH_GROUPS),
 	.answer = answer,
 	.state_free = link_free,
 };
@@ -432,6 +432,26 @@ static const struct option options[] = {
 	OPT_BOOL("changes", struct directory, can_change, "false",
 	    "whether users may change their passwords there, by the rights of "
 	    "'bind_dn'"),
+	OPT_TEXT("groups_base", struct directory, groups_base, "", 1000,
+	    "below which there are groups, for shared_roster; empty: there "
+	    "are none"),
+	OPT_TEXT("groups_filter", struct directory, groups_filter,
+	    "(|(objectClass=groupOfNames)(objectClass=groupOfUniqueNames)"
+	    "(objectClass=posixGroup))",
+	    2000, "which entries are groups"),
+	OPT_TEXT("group_attribute", struct directory, group_attribute, "cn",
+	    100, "what has a group's name"),
+	OPT_LIST("member_attributes", struct directory, member_attributes,
+	    "member, uniqueMember, memberUid", 10,
+	    "what has its members: names of entries, or users"),
+	OPT_TEXT("users_filter", struct directory, users_filter,
+	    "(objectClass=person)", 2000,
+	    "which entries below 'base' may be members"),
+	OPT_TEXT("user_attribute", struct directory, user_attribute, "uid", 100,
+	    "what has a user's name"),
+	OPT_LIST("name_attributes", struct directory, name_attributes,
+	    "displayName, cn", 10,
+	    "what has the name that is shown: the first that is there"),
 	OPTIONS_END,
 };
 

@@ -85,7 +85,7 @@ API struct account *account_peek(struct str bare);
 API void account_call(const struct jid *bare, account_fn *found, void *ctx);
 
 /* All accounts in memory at the calling loop. */
-void account_each(void (*fn)(void *ctx, struct account *acct), void *ctx);
+API void account_each(void (*fn)(void *ctx, struct account *acct), void *ctx);
 
 /* Keeps it in memory across a callback. */
 API void account_pin(struct account *acct);

@@ -504,6 +504,75 @@ auth_ask(enum auth_what what, const struct jid *bare, struct str password,
 	loop_post(loop_self(), question_start, q);
 }
 
+/* ---- groups ------------------------------------------------------------ */
+
+struct groups_question {
+	struct question q; /* what keeps states and options asks for */
+	struct mod *asker;
+	auth_groups_fn *told;
+};
+
+static void
+groups_work(void *arg)
+{
+	struct groups_question *g = arg;
+
+	question_work(&g->q);
+}
+
+static void
+groups_told(void *arg)
+{
+	struct groups_question *g = arg;
+	struct arena *a = g->q.ask.arena;
+
+	g->told(g->asker, g->q.err, g->q.ask.why, g->q.ask.group,
+	    g->q.ask.group_count);
+	mod_release(g->asker);
+	arena_free(&a);
+}
+
+static void
+groups_answered(void *arg)
+{
+	struct groups_question *g = arg;
+
+	state_give(&g->q);
+	mod_release(g->q.mod);
+	groups_told(g);
+}
+
+void
+auth_groups(struct mod *m, struct str name, auth_groups_fn *done)
+{
+	struct arena *a = arena_new(0);
+	struct groups_question *g = arena_new_of(a, struct groups_question);
+	struct question *q = &g->q;
+	const char *text = arena_printf(a, "auth_" STR_FMT, STR_ARG(name));
+
+	g->asker = m;
+	g->told = done;
+	mod_hold(m);
+	q->ask.arena = a;
+	q->ask.what = AUTH_GROUPS;
+	q->host = m->host;
+	q->ask.host = q->host->jid.domain;
+	q->mod = mod_find(q->host, text);
+	q->backend = q->mod != NULL ? mod_lookup(text) : NULL;
+	if (q->backend == NULL || !(q->backend->can & AUTH_CAN(AUTH_GROUPS))) {
+		snprintf(q->ask.why, sizeof(q->ask.why),
+		    "no such module is on that has groups");
+		q->err = ERR_ABSENT;
+		loop_post(loop_self(), groups_told, g);
+		return;
+	}
+	q->name = q->mod->loaded->name;
+	q->ask.options = options_copy(a, q->mod);
+	q->ask.state = state_take(q);
+	mod_hold(q->mod);
+	loop_work(groups_work, groups_answered, g);
+}
+
 void
 auth_pool_size(const struct conf *conf)
 {

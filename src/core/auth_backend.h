@@ -20,10 +20,21 @@ enum auth_what {
 	AUTH_SET,    /* sets the password of a user that exists */
 	AUTH_CREATE,
 	AUTH_REMOVE,
+	AUTH_GROUPS, /* what groups does it have, and who is in them? */
 };
 #define AUTH_CAN(what) (1u << (what))
 
 #define AUTH_WHY_MAX 200
+
+struct auth_member {
+	struct str user, name; /* name: to be shown, or none */
+};
+
+struct auth_group {
+	struct str id, description;
+	const struct auth_member *member;
+	size_t count;
+};
 
 /* One question, with all that the answer needs: it is asked off the loop. */
 struct auth_ask {
@@ -37,6 +48,8 @@ struct auth_ask {
 	 */
 	void *state;
 	char why[AUTH_WHY_MAX]; /* for the log, when it is down or refuses */
+	const struct auth_group *group; /* the answer to AUTH_GROUPS */
+	size_t group_count;
 };
 
 struct auth_backend {
@@ -52,6 +65,15 @@ struct auth_backend {
 	/* Ends a state; on a loop, so it may not wait. */
 	void (*state_free)(void *state);
 };
+
+/*
+ * Asks the module auth_NAME of the asker's host for its groups, whether or not
+ * it is asked who may log in. Calls back once, later, on this loop; the texts
+ * live until then. `why` tells more of an error, or is empty.
+ */
+typedef void auth_groups_fn(struct mod *m, int err, const char *why,
+    const struct auth_group *group, size_t count);
+API void auth_groups(struct mod *m, struct str name, auth_groups_fn *done);
 
 /* ---- for the core ----*/
 

@@ -121,6 +121,8 @@ enum hook_point {
 
 	/* (mod, account) */
 	HOOK_ACCOUNT_LOAD, /* may use account_load_hold() */
+	/* Before the account is ready; may use account_load_hold(). */
+	HOOK_ROSTER_LOADED,
 	HOOK_ACCOUNT_UNLOAD,
 	HOOK_ACCOUNT_OFFLINE, /* its last available session is gone */
 	HOOK_ACCOUNT_DELETED, /* keyed values and archive go by themselves */

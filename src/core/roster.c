@@ -34,6 +34,18 @@ roster_next(const struct account *acct, size_t *pos)
 	return e != NULL ? &e->item : NULL;
 }
 
+void
+roster_tally(struct roster *r, const struct roster_entry *e, int by)
+{
+	size_t one = (size_t)by;
+
+	if (e == NULL)
+		return;
+	r->count += e->item.is_in_roster ? one : 0;
+	r->own += e->item.is_own ? one : 0;
+	r->lent += e->item.shared != ROSTER_NONE && !e->item.is_own ? one : 0;
+}
+
 size_t
 roster_count(const struct account *acct)
 {
@@ -65,7 +77,7 @@ take_item(struct account *acct, const struct kv_item *kv)
 	struct roster *r = acct->roster;
 	struct arena *a = arena_new(0);
 	struct roster_item item;
-	struct roster_entry *e;
+	struct roster_entry *e, *old;
 
 	if (roster_item_parse(a, kv->value, &item) < 0) {
 		log_error(NULL,
@@ -75,8 +87,10 @@ take_item(struct account *acct, const struct kv_item *kv)
 		return;
 	}
 	e = roster_entry_new(&item);
-	xfree(map_set(&r->map, e->item.jid.full, e));
-	r->count += item.is_in_roster;
+	old = map_set(&r->map, e->item.jid.full, e);
+	roster_tally(r, old, -1);
+	xfree(old);
+	roster_tally(r, e, 1);
 	arena_free(&a);
 }
 
@@ -110,6 +124,10 @@ on_page(void *ctx, int err, const struct kv_item *items, size_t count)
 		return;
 	}
 	complete(acct->roster);
+	if (err == 0 && hook_has(HOOK_ROSTER_LOADED, acct->host))
+		hook_account(HOOK_ROSTER_LOADED, acct);
+	else if (err == 0 && acct->roster->map.count > acct->roster->own)
+		roster_unshare(acct);
 	account_load_release(acct, err);
 }
 
@@ -166,6 +184,8 @@ roster_remove(
 
 	if (cur == NULL)
 		return ERR_ABSENT;
+	if (cur->shared != ROSTER_NONE && !cur->is_own)
+		return ERR_DENIED;
 	none.jid = cur->jid;
 	return roster_change(acct, &none, false, done, ctx);
 }

@@ -26,6 +26,16 @@ struct roster_item {
 	bool is_pending_in; /* asked us; not shown in the roster alone */
 	bool is_in_roster;  /* false: only a pending request is known */
 	struct str request; /* the subscribe stanza to be shown again */
+	/*
+	 * What shared groups give: halves of the subscription, which are in
+	 * `sub`, too; the first of the groups; and a name. It stays, whoever
+	 * changes the rest. `own` and `is_own`: what there is without it.
+	 */
+	enum roster_sub shared;
+	size_t shared_groups;
+	struct str shared_name;
+	enum roster_sub own;
+	bool is_own;
 };
 
 /* NULL if it has no such item. */
@@ -45,7 +55,25 @@ API const char *roster_sub_name(enum roster_sub sub);
  */
 API int roster_put(struct account *acct, const struct roster_item *item,
     account_done_fn *done, void *ctx);
+/* ERR_DENIED: it is there by shared groups alone. */
 API int roster_remove(
     struct account *acct, struct str bare, account_done_fn *done, void *ctx);
+
+/* What shared groups give an account of one contact. */
+struct roster_grant {
+	struct jid jid;	     /* bare */
+	enum roster_sub sub; /* NONE: nothing any more */
+	struct str name;
+	struct str_list groups; /* names that clients show */
+};
+#define ROSTER_GRANT_GROUPS_MAX 16
+
+/*
+ * Makes that so: writes, pushes, and shows or hides presence. It counts for no
+ * limit of the roster's; whoever grants has one. Grants of a host where no
+ * module has HOOK_ROSTER_LOADED end with the next load.
+ */
+API void roster_share(struct account *acct, const struct roster_grant *grant,
+    account_done_fn *done, void *ctx);
 
 #endif

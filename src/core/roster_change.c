@@ -157,8 +157,8 @@ replace(struct roster *r, struct str jid, struct roster_entry *e)
 		old = map_set(&r->map, e->item.jid.full, e);
 	else
 		old = map_del(&r->map, jid);
-	r->count -= old != NULL && old->item.is_in_roster;
-	r->count += e != NULL && e->item.is_in_roster;
+	roster_tally(r, old, -1);
+	roster_tally(r, e, 1);
 	return old;
 }
 
@@ -169,10 +169,10 @@ has_room(const struct roster *r, const struct roster_entry *cur,
 	uint64_t max = conf_now()->limits.roster_items;
 
 	if (next->is_in_roster && (cur == NULL || !cur->item.is_in_roster))
-		return r->count < max;
+		return r->own < max;
 	/* Requests from strangers have as much room of their own. */
 	if (next->is_pending_in && cur == NULL)
-		return r->map.count < 2 * max;
+		return r->map.count - r->lent < 2 * max;
 	return true;
 }
 
@@ -274,19 +274,15 @@ roster_wait(struct account *acct, int err, account_done_fn *done, void *ctx)
 	c->err = err;
 }
 
-int
-roster_change(struct account *acct, const struct roster_item *next,
-    bool is_pushed, account_done_fn *done, void *ctx)
+/* `c->item` is what is to be. */
+static void
+carry_out(struct change *c, struct roster_entry *cur, bool is_pushed)
 {
-	struct roster *r = acct->roster;
-	struct roster_entry *cur = map_get(&r->map, next->jid.full), *e = NULL;
+	struct roster *r = c->acct->roster;
+	const struct roster_item *next = &c->item;
 	struct roster_item none = { 0 };
-	struct change *c;
+	struct roster_entry *e = NULL;
 
-	if (!has_room(r, cur, next))
-		return ERR_LIMIT;
-	c = change_new(acct, done, ctx);
-	c->item = roster_item_copy(c->arena, next);
 	c->number = ++r->changes;
 	if (is_pushed || !is_same(cur != NULL ? &cur->item : &none, next)) {
 		c->version = ++r->version;
@@ -299,5 +295,32 @@ roster_change(struct account *acct, const struct roster_item *next,
 	}
 	c->before = replace(r, c->item.jid.full, e);
 	keep(c);
+}
+
+int
+roster_change(struct account *acct, const struct roster_item *next,
+    bool is_pushed, account_done_fn *done, void *ctx)
+{
+	struct roster *r = acct->roster;
+	struct roster_entry *cur = map_get(&r->map, next->jid.full);
+	struct change *c;
+
+	if (!has_room(r, cur, next))
+		return ERR_LIMIT;
+	c = change_new(acct, done, ctx);
+	c->item = roster_item_copy(c->arena, next);
+	roster_item_inherit(
+	    c->arena, &c->item, cur != NULL ? &cur->item : NULL);
+	carry_out(c, cur, is_pushed);
 	return 0;
+}
+
+void
+roster_change_shared(struct account *acct, const struct roster_item *next,
+    account_done_fn *done, void *ctx)
+{
+	struct change *c = change_new(acct, done, ctx);
+
+	c->item = roster_item_copy(c->arena, next);
+	carry_out(c, map_get(&acct->roster->map, next->jid.full), false);
 }

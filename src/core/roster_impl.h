@@ -29,6 +29,8 @@ struct roster_entry {
 struct roster {
 	struct map map;	   /* by JID, of struct roster_entry */
 	size_t count;	   /* of those that are in the roster */
+	size_t own;	   /* of those that are so without shared groups */
+	size_t lent;	   /* of those that are known by shared groups alone */
 	uint64_t version;  /* of what is in memory */
 	uint64_t durable;  /* of what is in the store, too: clients get this */
 	char instance[24]; /* of this series of versions; "" until loaded */
@@ -42,6 +44,9 @@ struct roster {
 /* Loads it, holding the account's load. Frees it. */
 void roster_load(struct account *acct);
 void roster_free(struct roster **r);
+
+/* Counts the entry in (1) or out (-1); it may be NULL. */
+void roster_tally(struct roster *r, const struct roster_entry *e, int by);
 
 /* In any state, also if only a request is pending; or NULL. */
 struct roster_entry *roster_entry(const struct account *acct, struct str bare);
@@ -76,6 +81,14 @@ bool roster_item_is_void(const struct roster_item *item);
  */
 int roster_change(struct account *acct, const struct roster_item *next,
     bool is_pushed, account_done_fn *done, void *ctx);
+/* The same by shared groups, which say what they give in `next` itself. */
+void roster_change_shared(struct account *acct, const struct roster_item *next,
+    account_done_fn *done, void *ctx);
+/* roster_share.c: takes over what they give in `cur` (or NULL). */
+void roster_item_inherit(
+    struct arena *a, struct roster_item *next, const struct roster_item *cur);
+/* Withdraws all that they gave. */
+void roster_unshare(struct account *acct);
 /* Calls done(ctx, err) when all changes before have been answered. */
 void roster_wait(
     struct account *acct, int err, account_done_fn *done, void *ctx);

@@ -116,6 +116,9 @@ remove_item(struct set_op *op, const struct jid *jid)
 
 	if (cur == NULL || !cur->is_in_roster)
 		return refuse(op, EL_ITEM_NOT_FOUND);
+	/* Shared groups are not the user's to leave. */
+	if (cur->shared != ROSTER_NONE)
+		return refuse(op, EL_NOT_ALLOWED);
 	return change(op, cur, &none);
 }
 

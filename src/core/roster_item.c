@@ -25,7 +25,8 @@ sub_of(struct str name)
 bool
 roster_item_is_void(const struct roster_item *item)
 {
-	return !item->is_in_roster && !item->is_pending_in;
+	return !item->is_in_roster && !item->is_pending_in &&
+	       item->shared == ROSTER_NONE;
 }
 
 /* Memory ------------------------------------------------------------------ */
@@ -33,7 +34,8 @@ roster_item_is_void(const struct roster_item *item)
 static size_t
 text_size(const struct roster_item *item)
 {
-	size_t n = item->jid.full.n + item->name.n + item->request.n;
+	size_t n = item->jid.full.n + item->name.n + item->request.n +
+		   item->shared_name.n;
 
 	for (size_t i = 0; i < item->groups.count; i++)
 		n += item->groups.item[i].n;
@@ -62,6 +64,7 @@ item_move(const struct roster_item *from, struct str *groups, char *pos)
 	to.jid = jid_of(put(&pos, from->jid.full));
 	to.name = put(&pos, from->name);
 	to.request = put(&pos, from->request);
+	to.shared_name = put(&pos, from->shared_name);
 	for (size_t i = 0; i < from->groups.count; i++)
 		groups[i] = put(&pos, from->groups.item[i]);
 	to.groups.item = groups;
@@ -125,6 +128,19 @@ roster_item_add(struct elem *query, const struct roster_item *item)
 
 /* What the store keeps ---------------------------------------------------- */
 
+static void
+add_shared(struct elem *e, const struct roster_item *item)
+{
+	elem_set(e, AT_SHARED, str_c(roster_sub_name(item->shared)));
+	if (item->is_own)
+		elem_set(e, AT_OWN, str_c(roster_sub_name(item->own)));
+	if (item->shared_groups > 0)
+		elem_set(e, AT_SHARED_GROUPS,
+		    str_printf(elem_arena(e), "%zu", item->shared_groups));
+	if (!str_is_empty(item->shared_name))
+		elem_set_copy(e, AT_SHARED_NAME, item->shared_name);
+}
+
 /*
  * The same, without a subscription if it is not in the roster, and with the
  * request that waits for an answer, a presence stanza, if there is one.
@@ -135,6 +151,8 @@ roster_item_text(struct arena *a, const struct roster_item *item)
 	struct elem *e = add(elem_new(a, EL_ROSTER_ITEM), item);
 	struct elem *request = NULL;
 
+	if (item->shared != ROSTER_NONE)
+		add_shared(e, item);
 	if (!item->is_pending_in)
 		return xml_text(a, e);
 	if (!str_is_empty(item->request))
@@ -158,6 +176,25 @@ groups_of(struct arena *a, const struct elem *e)
 	return (struct str_list){ groups, n };
 }
 
+static void
+take_shared(const struct elem *e, struct roster_item *item)
+{
+	struct str own = elem_attr(e, AT_OWN);
+	uint64_t groups = 0;
+
+	item->shared = sub_of(elem_attr(e, AT_SHARED));
+	item->is_own = item->is_in_roster;
+	item->own = item->sub;
+	if (item->shared == ROSTER_NONE)
+		return;
+	item->is_own = !str_is_none(own);
+	item->own = sub_of(own);
+	item->sub = (enum roster_sub)(item->own | item->shared);
+	item->shared_name = elem_attr(e, AT_SHARED_NAME);
+	str_to_u64(elem_attr(e, AT_SHARED_GROUPS), &groups);
+	item->shared_groups = (size_t)MIN(groups, item->groups.count);
+}
+
 int
 roster_item_parse(struct arena *a, struct str text, struct roster_item *item_r)
 {
@@ -177,6 +214,7 @@ roster_item_parse(struct arena *a, struct str text, struct roster_item *item_r)
 	item_r->is_asking = !str_is_none(elem_attr(e, AT_ASK));
 	item_r->is_approved = !str_is_none(elem_attr(e, AT_APPROVED));
 	item_r->groups = groups_of(a, e);
+	take_shared(e, item_r);
 	request = elem_child(e, EL_PRESENCE);
 	item_r->is_pending_in = request != NULL;
 	if (request != NULL)

@@ -148,6 +148,16 @@ go_out(struct op *op)
 	show_or_hide(op);
 }
 
+/* Would it end what a shared group gives? */
+static bool
+is_given(const struct roster_item *item, enum stanza_type type,
+    enum stanza_type to, enum stanza_type from)
+{
+	return item != NULL &&
+	       ((type == to && item->shared & ROSTER_TO) ||
+		   (type == from && item->shared & ROSTER_FROM));
+}
+
 /* There is nothing between the account and itself. */
 static enum verdict
 drop(struct op *op)
@@ -166,6 +176,11 @@ subscribe_out(struct account *acct, struct stanza *st)
 
 	if (jid_eq(&op->contact, &acct->jid))
 		return drop(op);
+	if (is_given(
+		cur, st->type, PRESENCE_UNSUBSCRIBE, PRESENCE_UNSUBSCRIBED)) {
+		refuse(op, EL_NOT_ALLOWED);
+		return op_end(op);
+	}
 	op->change = sub_sent(op->before, st->type);
 	next = next_item(op, cur);
 	is_changed = !sub_state_eq(op->before, op->change.next);
@@ -240,16 +255,20 @@ give(struct account *acct, struct stanza *st)
 enum verdict
 subscribe_in(struct account *acct, struct stanza *st)
 {
+	const struct roster_item *cur;
 	struct roster_item next;
 	struct op *op;
 
 	if (is_probe_answer(acct, st))
 		return give(acct, st);
 	op = op_new(acct, st, &st->from, go_in);
-	if (jid_eq(&op->contact, &acct->jid))
+	cur = roster_find(acct, op->contact.full);
+	if (jid_eq(&op->contact, &acct->jid) ||
+	    is_given(
+		cur, st->type, PRESENCE_UNSUBSCRIBED, PRESENCE_UNSUBSCRIBE))
 		return drop(op);
 	op->change = sub_received(op->before, st->type);
-	next = next_item(op, roster_find(acct, op->contact.full));
+	next = next_item(op, cur);
 	stanza_set_from(st, &op->contact);
 	stanza_set_to(st, &acct->jid);
 	if (next.is_pending_in && !op->before.is_pending_in)

@@ -206,6 +206,7 @@ CONF = """
 include /etc/ldap/schema/core.schema
 include /etc/ldap/schema/cosine.schema
 include /etc/ldap/schema/inetorgperson.schema
+include /etc/ldap/schema/nis.schema
 modulepath /usr/lib/ldap
 moduleload back_mdb
 pidfile {folder}/pid
@@ -271,6 +272,12 @@ class Directory:
         return self.config(authority, base="ou=people,dc=example",
                            bind_dn="cn=admin,dc=example",
                            bind_password="rootsecret", **more)
+
+    def ldap(self, program, text):
+        subprocess.run(
+            [program, "-x", "-H", f"ldap://127.0.0.1:{self.port}", "-D",
+             "cn=admin,dc=example", "-w", "rootsecret"],
+            input=text.encode(), check=True, capture_output=True)
 
     def close(self):
         self.process.kill()
@@ -346,6 +353,138 @@ async def test_ldap_known(make_server, authority, directory):
     answer = await romeo.take(lambda e: e.name == "message")
     assert answer.get("id") == "nobody"
     romeo.close()
+
+
+GROUPS = """
+dn: ou=groups,dc=example
+objectClass: organizationalUnit
+ou: groups
+
+dn: cn=Lovers,ou=groups,dc=example
+objectClass: groupOfNames
+cn: Lovers
+description: Star-crossed
+member: UID=romeo, ou=people,dc=example
+member: uid=juliet,ou=people,dc=example
+member: uid=gone,ou=people,dc=example
+
+dn: cn=Twins,ou=groups,dc=example
+objectClass: groupOfUniqueNames
+cn: Twins
+uniqueMember: uid=romeo,ou=people,dc=example#'0101'B
+uniqueMember: uid=x\\+y\\,z,ou=people,dc=example
+
+dn: cn=Posix,ou=groups,dc=example
+objectClass: posixGroup
+cn: Posix
+gidNumber: 1000
+memberUid: juliet
+memberUid: nobody
+"""
+ADD_TWIN = """
+dn: cn=Lovers,ou=groups,dc=example
+changetype: modify
+add: member
+member: uid=twin,ou=people,dc=example
+-
+delete: member
+member: uid=juliet,ou=people,dc=example
+
+dn: uid=twin,ou=people,dc=example
+changetype: modify
+replace: displayName
+displayName: Antipholus
+"""
+
+
+async def push_of(client, jid, *groups):
+    """The item of a push about that contact in these groups."""
+    def fits(elem):
+        query = elem.find("query")
+        return (elem.get("type") == "set" and query is not None
+                and query.find("item").get("jid") == jid
+                and labels(query.find("item")) == list(groups))
+    return (await client.take(fits)).find("query").find("item")
+
+
+def labels(item):
+    return [child.text for child in item.elems() if child.name == "group"]
+
+
+async def test_ldap_groups(make_server, authority, tmp_path):
+    """Its groups are in rosters; what changes there is pushed; while it is
+    down all stays; and without the module nothing does."""
+    if SLAPD is None:
+        pytest.skip("there is no slapd")
+    directory = Directory(str(tmp_path), authority)
+    try:
+        await groups(make_server, authority, directory)
+    finally:
+        directory.close()
+
+
+async def groups(make_server, authority, directory):
+    directory.ldap("ldapadd", GROUPS)
+    config = directory.search(authority,
+                              groups_base="ou=groups,dc=example")
+    config["auth"]["backends"] = ["internal"]
+    config["modules"]["shared_roster"] = {"source": "ldap", "refresh": "1s"}
+    server = make_server(config)
+    server.announce("the groups stay as they are")
+    await server.start()
+    romeo = await server.client("romeo")
+
+    async def roster():
+        answer = await romeo.ask("<query xmlns='jabber:iq:roster'/>")
+        return {item.get("jid"): item
+                for item in answer.find("query").elems()}
+
+    async def has(count):
+        for _ in range(PATIENCE * 10):
+            items = await roster()
+            if len(items) == count:
+                return items
+            await asyncio.sleep(0.1)
+        raise AssertionError(f"not {count} items: {list(items)}")
+
+    items = await has(2)
+    assert labels(items["juliet@localhost"]) == ["Lovers"]
+    assert items["juliet@localhost"].get("name") == "juliet"
+    assert items["juliet@localhost"].get("subscription") == "both"
+    assert labels(items["x+y,z@localhost"]) == ["Twins"]
+    assert (await server.ctl_ok("srg_list", "localhost")).split() == [
+        "Lovers", "Posix", "Twins"]
+    assert (await server.ctl_ok("srg_get_members", "Posix",
+                                "localhost")).split() == ["juliet@localhost"]
+    text = await server.ctl_ok("srg_get_info", "Lovers", "localhost")
+    assert "Star-crossed" in text and "ldap" in text
+    # They are the directory's to change, but for what they display.
+    for command in (["srg_user_add", "romeo", "localhost", "Posix",
+                     "localhost"], ["srg_delete", "Posix", "localhost"]):
+        with pytest.raises(Exception, match="source"):
+            await server.ctl_ok(*command)
+    await server.ctl_ok("srg_add_displayed", "Twins", "localhost", "Posix")
+    await push_of(romeo, "juliet@localhost", "Lovers", "Posix")
+
+    directory.ldap("ldapmodify", ADD_TWIN)
+    pushed = await push_of(romeo, "twin@localhost", "Lovers")
+    assert pushed.get("subscription") == "both"
+    assert pushed.get("name") in ("Antipholus", "twin")
+    items = await has(3)
+    assert labels(items["juliet@localhost"]) == ["Posix"]
+
+    directory.close()
+    await server.log_line("the groups stay as they are")
+    assert len(await roster()) == 3
+    await server.restart()
+    romeo = await server.client("romeo", register=False)
+    assert len(await roster()) == 3
+
+    await server.stop()
+    server.overrides["modules"]["shared_roster"] = {"enabled": False}
+    await server.start()
+    romeo = await server.client("romeo", register=False)
+    assert not await roster()
 
 
 async def test_ldap_down(make_server, authority, directory):

@@ -66,6 +66,52 @@ test_round_trip(void **state)
 	arena_free(&a);
 }
 
+/* What groups give is kept apart from what is the user's own. */
+static void
+test_shared(void **state)
+{
+	struct arena *a = arena_new(0);
+	struct roster_item item = sample(), got, next = { 0 };
+
+	item.shared = ROSTER_TO;
+	item.own = ROSTER_FROM;
+	item.sub = ROSTER_BOTH;
+	item.is_own = true;
+	item.shared_groups = 1;
+	item.shared_name = STR("J. Capulet");
+	assert_int_equal(
+	    roster_item_parse(a, roster_item_text(a, &item), &got), 0);
+	assert_same(&item, &got);
+	assert_int_equal(got.shared, ROSTER_TO);
+	assert_int_equal(got.own, ROSTER_FROM);
+	assert_true(got.is_own);
+	assert_int_equal(got.shared_groups, 1);
+	assert_true(str_is(got.shared_name, "J. Capulet"));
+
+	/* A change that knows nothing of it takes nothing away. */
+	next.jid = item.jid;
+	next.is_in_roster = true;
+	roster_item_inherit(a, &next, &got);
+	assert_int_equal(next.sub, ROSTER_TO);
+	assert_int_equal(next.own, ROSTER_NONE);
+	assert_int_equal(next.groups.count, 1);
+	assert_true(str_eq(next.groups.item[0], groups[0]));
+
+	/* Half of a subscription alone is in no roster, and kept. */
+	item = (struct roster_item){
+		.jid = item.jid,
+		.sub = ROSTER_FROM,
+		.shared = ROSTER_FROM,
+	};
+	assert_false(roster_item_is_void(&item));
+	assert_int_equal(
+	    roster_item_parse(a, roster_item_text(a, &item), &got), 0);
+	assert_false(got.is_in_roster);
+	assert_false(got.is_own);
+	assert_int_equal(got.sub, ROSTER_FROM);
+	arena_free(&a);
+}
+
 /* A request alone is no item of the roster; its stanza is kept whole. */
 static void
 test_request(void **state)
@@ -210,6 +256,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_round_trip),
+		cmocka_unit_test(test_shared),
 		cmocka_unit_test(test_request),
 		cmocka_unit_test(test_unreadable),
 		cmocka_unit_test(test_view),
