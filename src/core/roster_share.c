@@ -145,7 +145,10 @@ roster_share(struct account *acct, const struct roster_grant *grant,
 	op->done = done;
 	op->ctx = ctx;
 	if (is_the_same(cur, &next)) {
-		roster_wait(acct, 0, on_kept, op);
+		if (done != NULL)
+			roster_wait(acct, 0, on_kept, op);
+		else
+			arena_free(&op->arena);
 		return;
 	}
 	op->is_shown = next.sub & ROSTER_FROM && !(cur->sub & ROSTER_FROM);
