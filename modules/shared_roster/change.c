@@ -172,14 +172,17 @@ next_op(struct mod *m)
 {
 	struct shared *s = mod_state(m);
 	struct op *op;
+	bool is_ours;
 
 	while (s->is_ready && !s->is_busy &&
 	       (op = LIST_FIRST(&s->ops, struct op, node)) != NULL) {
+		/* One of a command that has answered is gone. */
+		is_ours = op->cmd == NULL;
 		list_del(&op->node);
 		if (op->run(m, op)) {
 			s->is_busy = true;
 			carry_out(op);
-		} else if (op->cmd == NULL) {
+		} else if (is_ours) {
 			op_end(op, 0);
 		}
 	}
