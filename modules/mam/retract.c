@@ -6,6 +6,7 @@
 struct retraction {
 	struct arena *arena;
 	struct stanza *stanza; /* waits */
+	struct excuse *excuse; /* for who sent it */
 	struct str owner;
 	struct jid with;
 	const struct host *host;
@@ -52,12 +53,14 @@ tell_listener(const struct retraction *r, const struct archive_item *item)
 		l->retracted(r->host, r->owner, item->xml);
 }
 
+/* Who could not take it back is told, to try again. */
 static void
 on_replaced(void *ctx, int err)
 {
 	struct retraction *r = ctx;
 	struct stanza *st = r->stanza;
 
+	excuse_end(&r->excuse, err, "The message could not be retracted");
 	arena_free(&r->arena);
 	stanza_resume(st, STANZA_PASS);
 }
@@ -102,6 +105,7 @@ mam_retract(struct account *acct, struct stanza *st, bool is_outgoing)
 	r = arena_new_of(a, struct retraction);
 	r->arena = a;
 	r->stanza = st;
+	r->excuse = excuse_new(st);
 	r->host = acct->host;
 	r->owner = str_dup(a, acct->jid.bare);
 	r->with = jid_dup(a, is_outgoing ? &st->to : &st->from);

@@ -4,6 +4,7 @@ was acknowledged is there."""
 
 import asyncio
 import os
+import resource
 import signal
 
 import pytest
@@ -194,7 +195,6 @@ async def test_stop_keeps_all(make_server):
 
 def small_files(size):
     def limit():
-        import resource
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
     return limit
@@ -295,6 +295,44 @@ async def test_disk_full_while_held(make_server, archive):
                if event[0] == "elem" and event[1].get("type") == "error"]
     assert refused and len(refused) == len(set(refused))
     assert server.is_alive
+
+
+@pytest.mark.sqlite("PostgreSQL's files are another process's")
+async def test_retraction_on_a_full_disk(make_server):
+    """What can't be taken back in the archive is not said to be."""
+    server = make_server(LIMITS)
+    server.announce("disk|full|store|database|write|too large|failures|lost")
+    await server.start(preexec_fn=small_files(2 ** 30))
+    pid = server.process.pid
+    await server.register("juliet")
+    romeo = await server.client("romeo", resource="r")
+    retraction = ("<message to='juliet@localhost' type='chat' id='sorry'>"
+                  "<retract xmlns='urn:xmpp:message-retract:1' id='oops'/>"
+                  "</message>")
+
+    async def archived():
+        romeo.send("<iq type='set' id='q'><query xmlns='urn:xmpp:mam:2'/>"
+                   "</iq>")
+        bodies = []
+        while (elem := await romeo.elem()).name != "iq":
+            bodies.append("body" if "<body>" in str(elem) else "none")
+        return bodies
+
+    romeo.send("<message to='juliet@localhost' type='chat' id='oops'>"
+               "<body>oops</body></message>")
+    await romeo.ping("localhost")
+    resource.prlimit(pid, resource.RLIMIT_FSIZE, (1, 2 ** 30))
+    romeo.send(retraction)
+    answer = await romeo.elem()
+    assert (answer.get("id"), answer.get("type")) == ("sorry", "error")
+    resource.prlimit(pid, resource.RLIMIT_FSIZE, (2 ** 30, 2 ** 30))
+    assert "body" in await archived()
+    romeo.send(retraction)
+    await server.wait_until(lambda: is_taken_back(archived), "the tombstone")
+
+
+async def is_taken_back(archived):
+    return "body" not in await archived()
 
 
 async def test_acks_wait_for_the_disk(make_server):
