@@ -14,6 +14,7 @@ static struct {
 	pthread_rwlock_t lock;
 	struct map by_jid[EDITED_COUNT];
 	size_t counts[EDITED_COUNT]; /* atomic */
+	unsigned unread;	     /* of all hosts, from the store; atomic */
 } lists = { .lock = PTHREAD_RWLOCK_INITIALIZER };
 
 static const char *const stores[EDITED_COUNT] = {
@@ -213,6 +214,7 @@ on_loaded(void *ctx, int err, const struct kv_item *items, size_t count)
 		add_all(l->list, &jid, 1);
 	}
 	pthread_rwlock_unlock(&lists.lock);
+	__atomic_sub_fetch(&lists.unread, 1, __ATOMIC_RELEASE);
 	if (count > 0)
 		worker_gather(tell_worker, on_told, NULL);
 }
@@ -235,6 +237,7 @@ edited_start(struct mod *m)
 	for (unsigned i = 0; i < EDITED_COUNT; i++) {
 		s->loaders[i].mod = m;
 		s->loaders[i].list = (enum edited)i;
+		__atomic_add_fetch(&lists.unread, 1, __ATOMIC_RELAXED);
 		load(&s->loaders[i]);
 	}
 }
@@ -257,13 +260,28 @@ const struct module edited_module = {
 
 /* ---- commands ----------------------------------------------------------- */
 
+/* What is still being read must not be told, nor come on top of a change. */
+static bool
+is_read(struct cmd *c)
+{
+	if (__atomic_load_n(&lists.unread, __ATOMIC_ACQUIRE) == 0)
+		return true;
+	cmd_fail(c, CMD_FAILED, 0,
+	    "The server has just started, and has not read its lists yet");
+	return false;
+}
+
 static void
 list_run(struct cmd *c, enum edited list)
 {
-	json_t *value = json_array();
+	json_t *value;
 	struct str *jids;
-	size_t n = edited_all(list, cmd_arena(c), &jids);
+	size_t n;
 
+	if (!is_read(c))
+		return;
+	value = json_array();
+	n = edited_all(list, cmd_arena(c), &jids);
 	for (size_t i = 0; i < n; i++)
 		json_array_append_new(
 		    value, json_stringn(jids[i].p, jids[i].n));
@@ -354,7 +372,7 @@ set_run(struct cmd *c, enum edited list)
 
 	e->cmd = c;
 	e->list = list;
-	if (!edit_read(e, cmd_str(c, "jids")))
+	if (!is_read(c) || !edit_read(e, cmd_str(c, "jids")))
 		return;
 	w = store_write_new(owner);
 	for (size_t i = 0; i < host_count(); i++)

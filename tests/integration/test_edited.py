@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 from harness.federation import Federation, is_error, is_message, say
+from harness.wire import PATIENCE
 
 
 @pytest.fixture
@@ -21,6 +22,7 @@ async def three(federation):
     a, b = await federation.start()
     juliet, romeo = await federation.users()
     paris = await b.client("paris", host="b.test")
+    await read(a)
     await say(juliet, romeo, "one")
     await say(paris, juliet, "two")
     return a, juliet, romeo, paris
@@ -75,8 +77,20 @@ async def test_allowed(federation):
     await refused(juliet, romeo)
 
 
+async def read(server):
+    """It has just started."""
+    for _ in range(PATIENCE * 20):
+        status, out, error = await asyncio.to_thread(
+            server.ctl, "list_admins")
+        if status == 0:
+            return
+        assert "has not read its lists yet" in out + error
+        await asyncio.sleep(0.05)
+
+
 async def test_kept(server):
     """And bounded; what is no address, or ours, is none to block."""
+    await read(server)
     many = " ".join(f"{i}.test" for i in range(1000))
     await server.ctl_ok("set_blocked_peers", many)
     for name, text in (("set_blocked_peers", many + " more.test"),
@@ -91,6 +105,7 @@ async def test_kept(server):
     await server.ctl_ok("set_admins", "romeo@localhost")
     await server.stop()
     await server.start()
+    await read(server)
     listed = (await server.ctl_ok("list_blocked_peers")).split()
     assert sorted(listed) == sorted(many.split())
     assert (await server.ctl_ok("list_allowed_peers")).split() == [
