@@ -9,6 +9,8 @@
 #include <stdlib.h>
 
 static const char *const enabled_key[] = { "enabled", NULL };
+/* Among the names of modules: those of an ordinary server are on as well. */
+static const char defaults_key[] = "defaults";
 
 /* A module for one host, or the global ones. */
 struct entry {
@@ -25,6 +27,7 @@ struct reading {
 	struct problems *problems;
 	struct arena *scratch;
 	const struct tree *modules; /* or NULL */
+	bool has_defaults;	    /* not only what is named is on */
 	const struct tree *hosts;   /* `host_config`, or NULL */
 	struct entry *entry;	    /* all that there are, sorted by name */
 	size_t count;
@@ -125,7 +128,7 @@ is_default(const struct reading *r, const struct entry *e)
 {
 	if (is_builtin(e->name) || is_driver(r->conf, e->name))
 		return true;
-	return r->modules == NULL && !e->table->is_optional &&
+	return r->has_defaults && !e->table->is_optional &&
 	       strncmp(e->name, "store_", 6) != 0;
 }
 
@@ -149,7 +152,7 @@ is_candidate(const struct reading *r, const char *name)
 {
 	if (is_builtin(name) || is_driver(r->conf, name) || is_named(r, name))
 		return true;
-	return r->modules == NULL && strncmp(name, "store_", 6) != 0;
+	return r->has_defaults && strncmp(name, "store_", 6) != 0;
 }
 
 static void
@@ -267,7 +270,8 @@ map_apply(struct reading *r, const struct tree *map)
 		return;
 	}
 	for (const struct tree *t = map->first; t != NULL; t = t->next)
-		module_apply(r, t);
+		if (map != r->modules || !str_is(t->key, defaults_key))
+			module_apply(r, t);
 }
 
 enum { MARK_NEW, MARK_OPEN, MARK_DONE };
@@ -400,6 +404,20 @@ hosts_check(struct reading *r)
 		host_check(r, t);
 }
 
+static bool
+defaults_read(struct reading *r)
+{
+	const struct tree *t = tree_get(r->modules, defaults_key);
+	bool has_defaults = r->modules == NULL;
+
+	if (t != NULL &&
+	    (t->kind != TREE_TEXT || !bool_parse(t->text, &has_defaults)))
+		problem_add(r->problems, t->line,
+		    "'%s' of 'modules' is neither true nor false",
+		    defaults_key);
+	return has_defaults;
+}
+
 void
 conf_read_modules(struct conf *conf, struct problems *problems)
 {
@@ -407,6 +425,7 @@ conf_read_modules(struct conf *conf, struct problems *problems)
 
 	r.scratch = arena_new(0);
 	r.modules = tree_get(conf->tree, "modules");
+	r.has_defaults = defaults_read(&r);
 	r.hosts = tree_get(conf->tree, "host_config");
 	hosts_check(&r);
 	entries_find(&r);

@@ -119,6 +119,8 @@ static const struct {
 	    "bytes\n" },
 	{ HOSTS "listen: []\nmodules: {tower: {enabled: 3}}\n",
 	    "f.yml:3: 'enabled' is neither true nor false\n" },
+	{ HOSTS "listen: []\nmodules: {defaults: most}\n",
+	    "f.yml:3: 'defaults' of 'modules' is neither true nor false\n" },
 	{ HOSTS "listen: []\nmodules: {tower: high}\n",
 	    "f.yml:3: module 'tower': a map of its options is expected, such "
 	    "as {}\n" },
@@ -357,6 +359,31 @@ test_modules(void **state)
 	arena_free(&a);
 }
 
+/* What is named comes on top of what is on anyhow. */
+static void
+test_module_defaults(void **state)
+{
+	struct arena *a = arena_new(0);
+	struct conf *conf;
+
+	assert_string_equal(rig_conf_parse(a,
+				HOSTS "listen: []\nmodules: {defaults: true, "
+				      "tower: {windows: 7}}\n",
+				&conf),
+	    "");
+	assert_int_equal(tower_of(conf, 0)->windows, 7);
+	assert_non_null(host_module(conf, 0, "moat"));
+	conf_free(&conf);
+	assert_string_equal(
+	    rig_conf_parse(a,
+		HOSTS "listen: []\nmodules: {defaults: false, tower: }\n",
+		&conf),
+	    "");
+	assert_null(host_module(conf, 0, "moat"));
+	conf_free(&conf);
+	arena_free(&a);
+}
+
 /* What a module needs is on without being named. */
 static void
 test_needs(void **state)
@@ -451,6 +478,8 @@ main(void)
 		cmocka_unit_test(test_defaults),
 		cmocka_unit_test(test_values),
 		cmocka_unit_test(test_modules),
+		cmocka_unit_test(test_defaults),
+		cmocka_unit_test(test_module_defaults),
 		cmocka_unit_test(test_needs),
 		cmocka_unit_test(test_kept),
 		cmocka_unit_test(test_dump),
