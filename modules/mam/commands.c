@@ -2,8 +2,6 @@
 /* ejabberd's commands about archives. */
 #include "modules/mam/mam.h"
 
-#include <stdatomic.h>
-
 static void
 on_count(void *ctx, int err, uint64_t count)
 {
@@ -68,11 +66,8 @@ struct expiry {
 	struct arena *arena; /* its own, in the background */
 };
 
-/* The one that runs in the background, or the last. Commands have no home. */
-static struct {
-	_Atomic uint64_t deleted;
-	atomic_bool is_running, has_run, is_aborted;
-} background;
+/* The one that runs in the background, or the last. */
+static struct cmd_job background;
 
 static void
 add_domain(void *ctx, const struct jid *domain)
@@ -100,7 +95,7 @@ on_expired(void *ctx, int err, uint64_t count)
 
 	e->deleted += count;
 	if (c == NULL)
-		background.deleted = e->deleted;
+		background.count = e->deleted;
 	if (c == NULL && atomic_load(&background.is_aborted))
 		e->next = e->count;
 	if (err == 0 && e->next < e->count) {
@@ -164,50 +159,33 @@ delete_old_mam_messages_batch(struct cmd *c)
 
 	if (host == NULL)
 		return;
-	if (atomic_exchange(&background.is_running, true)) {
-		cmd_fail(c, CMD_CONFLICT, 0, "Operation in progress");
-		return;
-	}
 	a = arena_new(sizeof(*e) + 256);
 	e = expiry_of(c, a);
 	if (e == NULL) {
-		atomic_store(&background.is_running, false);
 		arena_free(&a);
 		return;
 	}
 	e->arena = a;
 	add_host(e, host, cmd_str(c, "type"));
-	atomic_store(&background.has_run, true);
-	atomic_store(&background.is_aborted, false);
-	atomic_store(&background.deleted, 0);
-	cmd_ok(c, "Starting deletion of old messages in the background");
-	on_expired(e, 0, 0);
+	if (cmd_job_begin(c, &background,
+		"Starting deletion of old messages in the background"))
+		on_expired(e, 0, 0);
+	else
+		arena_free(&a);
 }
 
 static void
 delete_old_mam_messages_status(struct cmd *c)
 {
-	const char *state = background.is_aborted   ? "Operation aborted"
-			    : background.is_running ? "Operation in progress"
-			    : background.has_run    ? "Operation finished"
-						    : "Operation not started";
-
-	cmd_result(c, json_sprintf("%s, deleted %llu messages", state,
-			  (unsigned long long)background.deleted));
+	cmd_job_tell(c, &background);
 }
 
 /* The store stops with the slice that it is at. */
 static void
 abort_delete_old_mam_messages(struct cmd *c)
 {
-	if (cmd_host(c, "host") == NULL)
-		return;
-	if (!background.is_running) {
-		cmd_result(c, json_string("Operation not started"));
-		return;
-	}
-	background.is_aborted = true;
-	cmd_result(c, json_string("Operation aborted"));
+	if (cmd_host(c, "host") != NULL)
+		cmd_job_abort(c, &background);
 }
 
 /* ---- a limit for one account ------------------------------------------- */

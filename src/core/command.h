@@ -17,6 +17,7 @@
 #include "base/str.h"
 
 #include <jansson.h>
+#include <stdatomic.h>
 
 struct cmd;
 struct host;
@@ -103,13 +104,13 @@ API void cmd_fail(struct cmd *c, enum cmd_error kind, int code, const char *fmt,
  */
 struct cmd_job {
 	_Atomic uint64_t count;
-	_Atomic bool is_running, is_aborted, has_run;
+	atomic_bool is_running, is_aborted, has_run;
 };
 /* Answers; false when it runs already: the command has failed then. */
-bool cmd_job_begin(struct cmd *c, struct cmd_job *job, const char *text);
+API bool cmd_job_begin(struct cmd *c, struct cmd_job *job, const char *text);
 /* Answers with the state: "Operation finished, deleted 3 messages". */
-void cmd_job_tell(struct cmd *c, const struct cmd_job *job);
-void cmd_job_abort(struct cmd *c, struct cmd_job *job);
+API void cmd_job_tell(struct cmd *c, const struct cmd_job *job);
+API void cmd_job_abort(struct cmd *c, struct cmd_job *job);
 
 /* A store_done_fn whose ctx is the command: a rescode, or why it failed. */
 API void cmd_on_done(void *ctx, int err);

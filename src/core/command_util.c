@@ -3,8 +3,6 @@
 #include "base/err.h"
 #include "core/command.h"
 
-#include <stdatomic.h>
-
 void
 cmd_on_done(void *ctx, int err)
 {
@@ -20,10 +18,7 @@ cmd_on_done(void *ctx, int err)
 bool
 cmd_job_begin(struct cmd *c, struct cmd_job *job, const char *text)
 {
-	bool is_running = false;
-
-	if (!atomic_compare_exchange_strong(
-		&job->is_running, &is_running, true)) {
+	if (atomic_exchange(&job->is_running, true)) {
 		cmd_fail(c, CMD_CONFLICT, 0, "Operation in progress");
 		return false;
 	}

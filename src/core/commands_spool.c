@@ -6,8 +6,6 @@
 #include "core/host.h"
 #include "core/spool.h"
 
-#include <stdatomic.h>
-
 #define DAYS_MAX 36500
 #define PAGE 100
 
