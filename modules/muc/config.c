@@ -319,6 +319,12 @@ add_options(struct elem *field, const struct row *row)
 		form_add_option(field, row->choices[i], str_c(row->choices[i]));
 }
 
+static struct str
+number_text(struct arena *a, const void *at)
+{
+	return str_printf(a, "%u", *(const uint32_t *)at);
+}
+
 static void
 add_values(struct elem *field, const struct row *row, const struct config *c)
 {
@@ -333,8 +339,7 @@ add_values(struct elem *field, const struct row *row, const struct config *c)
 		form_add_value(field, str_dup(a, *(const struct str *)at));
 		break;
 	case NUMBER:
-		form_add_value(
-		    field, str_printf(a, "%u", *(const uint32_t *)at));
+		form_add_value(field, number_text(a, at));
 		break;
 	case CHOICE:
 		form_add_value(
@@ -495,8 +500,7 @@ text_of(struct arena *a, const struct row *row, const struct config *c)
 	case TEXT:
 		return *(const struct str *)at;
 	case NUMBER:
-		return str_printf(
-		    a, "%llu", (unsigned long long)*(const uint64_t *)at);
+		return number_text(a, at);
 	case CHOICE:
 		return str_c(row->choices[*(const uint8_t *)at]);
 	case ROLES:

@@ -210,6 +210,8 @@ send_blind(const struct stanza *st, const struct jid *to)
 	struct elem *e =
 	    elem_add(elem_child(copy->root, EL_ADDRESSES), EL_ADDRESS);
 
+	/* So that no service, of ours or another's, sends it on once more. */
+	elem_set(e, AT_DELIVERED, STR("true"));
 	elem_set(e, AT_TYPE, STR("bcc"));
 	elem_set_copy(e, AT_JID, to->full);
 	stanza_set_to(copy, to);

@@ -39,6 +39,8 @@ struct spool {
 	size_t count;
 	struct map parcels; /* those that are stored and held, by key */
 	struct batch *batch;
+	unsigned batches;    /* with those that the store has not answered */
+	uint64_t last_batch; /* number of it */
 	struct deferred commit;
 };
 
@@ -270,6 +272,7 @@ on_committed(void *ctx, int err)
 		waiter_end(sp, w, err);
 	}
 	xfree(b);
+	sp->batches--;
 	account_unpin(acct);
 }
 
@@ -305,6 +308,8 @@ batch_of(struct spool *sp)
 	b->write = store_write_new(sp->account->jid.bare);
 	list_init(&b->waiters);
 	sp->batch = b;
+	sp->batches++;
+	sp->last_batch++;
 	account_pin(sp->account);
 	loop_defer(&sp->commit, on_turn_end);
 	return b;
@@ -436,12 +441,15 @@ spool_del(struct account *acct, struct str key)
 /* ---- what is old ---- */
 
 #define EXPIRY_PAGE 100
+#define RECOUNTS_MAX 10
 
 struct expiry {
 	struct account *account;
 	char bound[UUID_LEN + 1]; /* keys before it go */
 	bool has_more;
 	uint64_t count;
+	uint64_t batch; /* the last, when it was asked what is left */
+	unsigned tries;
 	store_count_fn *done;
 	void *ctx;
 };
@@ -456,15 +464,50 @@ expiry_end(struct expiry *e, int err)
 	xfree(e);
 }
 
+/*
+ * What was had while its page was read has been deleted and counted twice. So
+ * it is asked how much is left, until nothing has been written meanwhile.
+ */
+static void expire_recount(struct expiry *e);
+
+static void
+on_left(void *ctx, int err, uint64_t count)
+{
+	struct expiry *e = (struct expiry *)ctx;
+	struct spool *sp = spool_of(e->account);
+
+	if (err < 0)
+		expiry_end(e, err);
+	else if (sp->batches > 0 || sp->last_batch != e->batch)
+		expire_recount(e);
+	else {
+		sp->count = (size_t)count;
+		expiry_end(e, 0);
+	}
+}
+
+static void
+expire_recount(struct expiry *e)
+{
+	if (e->tries++ == RECOUNTS_MAX) {
+		expiry_end(e, 0);
+		return;
+	}
+	e->batch = spool_of(e->account)->last_batch;
+	kv_count(e->account->jid.bare, STORE, on_left, e);
+}
+
 static void
 on_page_gone(void *ctx, int err)
 {
 	struct expiry *e = (struct expiry *)ctx;
 
-	if (err == 0 && e->has_more)
+	if (err < 0)
+		expiry_end(e, err);
+	else if (e->has_more)
 		expire_page(e);
 	else
-		expiry_end(e, err);
+		expire_recount(e);
 }
 
 static void
@@ -478,7 +521,10 @@ on_old_page(void *ctx, int err, const struct kv_item *items, size_t count)
 	while (n < count && str_cmp(items[n].key, str_c(e->bound)) < 0)
 		spool_del(acct, items[n++].key);
 	if (n == 0) {
-		expiry_end(e, err);
+		if (err < 0 || e->count == 0)
+			expiry_end(e, err);
+		else
+			expire_recount(e);
 		return;
 	}
 	e->count += n;
