@@ -306,6 +306,7 @@ async def test_retraction_on_a_full_disk(make_server):
     pid = server.process.pid
     await server.register("juliet")
     romeo = await server.client("romeo", resource="r")
+    await romeo.enable_sm()
     retraction = ("<message to='juliet@localhost' type='chat' id='sorry'>"
                   "<retract xmlns='urn:xmpp:message-retract:1' id='oops'/>"
                   "</message>")
@@ -320,7 +321,7 @@ async def test_retraction_on_a_full_disk(make_server):
 
     romeo.send("<message to='juliet@localhost' type='chat' id='oops'>"
                "<body>oops</body></message>")
-    await romeo.ping("localhost")
+    await romeo.wait_ack()
     resource.prlimit(pid, resource.RLIMIT_FSIZE, (1, 2 ** 30))
     romeo.send(retraction)
     answer = await romeo.elem()
