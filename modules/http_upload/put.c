@@ -20,6 +20,7 @@ struct put {
 	int64_t end;		       /* when it is to go */
 	char type[TYPE_MAX_BYTES + 1]; /* by its content */
 	struct buf gather, piece;
+	uint64_t come;
 	bool is_looked, is_fine; /* at the type */
 	bool is_working, is_ended, is_gone, is_paused;
 	bool is_last; /* of what is being written */
@@ -265,6 +266,10 @@ on_data(void *ctx, const char *bytes, size_t n)
 	struct put *p = ctx;
 
 	buf_add(&p->gather, bytes, n);
+	p->come += n;
+	/* With the last of them on_end() follows, which says so. */
+	if (p->come == p->slot.size)
+		return;
 	if (p->gather.n >= GATHER_MAX && p->is_working) {
 		p->is_paused = true;
 		http_pause(p->req);

@@ -5,6 +5,7 @@ of the promises that files of our own keep."""
 import http.client
 import os
 import re
+import socket
 import urllib.parse
 
 import pytest
@@ -165,6 +166,25 @@ def test_large(checked, bucket):
     assert ask(checked, "GET", get)[0] == 404
     assert ask(checked, "PUT", put, b"x" * 200000)[0] == 201
     assert len(fetch(checked, get)[2]) == 200000
+
+
+def test_two_pieces(checked, bucket):
+    """The last piece alone makes enough to be written."""
+    romeo = Client(checked).login("romeo")
+    for size in (70000, 100000):
+        data = os.urandom(size)
+        put, get = slot(romeo, "a.bin", size, None)
+        with socket.create_connection(
+                ("127.0.0.1", checked.port["http"]), PATIENCE) as link:
+            link.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            link.sendall(f"PUT {put} HTTP/1.1\r\nHost: localhost\r\n"
+                         f"Content-Length: {size}\r\n\r\n".encode() +
+                         data[:50000])
+            # It has read that when it answers another.
+            assert ask(checked, "GET", get)[0] == 404
+            link.sendall(data[50000:])
+            assert link.recv(4096).startswith(b"HTTP/1.1 201 ")
+        assert fetch(checked, get)[2] == data
 
 
 @strict
