@@ -218,7 +218,7 @@ s3_put_write(struct blob_put *p, struct str bytes, bool is_last,
 	else if (p->transfer != NULL)
 		transfer_write(p->transfer, bytes, on_wanted, p);
 	else if (!claim(p))
-		answer(p, ERR_EXISTS);
+		answer(p, ERR_CLOSED); /* it is coming, not there */
 	else
 		kv_get(mod_host(p->mod)->jid.full, RECORDS, p->token, on_record,
 		    p);

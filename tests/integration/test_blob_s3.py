@@ -188,6 +188,22 @@ def test_two_pieces(checked, bucket):
 
 
 @strict
+def test_twice_at_once(checked, bucket, event_loop):
+    """While it comes it is not there; then it is."""
+    romeo = Client(checked).login("romeo")
+    put, get = slot(romeo, "a.bin", 200000, None)
+    with raw_put(checked, put, b"x" * 150000) as first:
+        event_loop.run_until_complete(checked.wait_for(
+            lambda: any(method == "PUT" for method, _, _ in bucket.asked),
+            "the first to begin"))
+        assert ask(checked, "PUT", put, b"y" * 200000)[0] == 503
+        first.sendall(b"x" * 50000)
+        assert first.recv(4096).startswith(b"HTTP/1.1 201 ")
+    assert ask(checked, "PUT", put, b"y" * 200000)[0] == 409
+    assert fetch(checked, get)[2] == b"x" * 200000
+
+
+@strict
 def test_bucket_down(checked, bucket, event_loop):
     """The client is told to try again, and may."""
     checked.announce("to the bucket: ")
