@@ -6,6 +6,8 @@
  */
 #include "modules/blob_s3/s3.h"
 
+#include <dlfcn.h>
+
 static const struct blob_backend backend = {
 	.put_begin = s3_put_begin,
 	.put_write = s3_put_write,
@@ -17,6 +19,23 @@ static const struct blob_backend backend = {
 	.offer = s3_offer,
 };
 
+/*
+ * What ends early leaves a thread of libcurl's behind that still looks up a
+ * name (transfer.c): its code is to be there when we have gone.
+ */
+static void
+libcurl_keep(void)
+{
+	Dl_info at;
+	void *handle;
+
+	if (dladdr((void *)(uintptr_t)curl_easy_init, &at) == 0)
+		return;
+	handle = dlopen(at.dli_fname, RTLD_NOW | RTLD_NODELETE);
+	if (handle != NULL)
+		dlclose(handle);
+}
+
 static int
 load(struct arena *a, const char **why_r)
 {
@@ -24,6 +43,7 @@ load(struct arena *a, const char **why_r)
 		*why_r = "libcurl does not start";
 		return ERR_INVALID;
 	}
+	libcurl_keep();
 	mod_publish("blob_s3", &backend);
 	return 0;
 }
