@@ -129,11 +129,12 @@ on_page_done(void *ctx, int err)
 
 	if (err == 0 && e->count > 0)
 		log_info(mod_log(e->mod), "removed %zu old files", e->count);
-	if (err == 0 && !e->is_at_end) {
+	if (err == 0 && !e->is_at_end && !s->is_stopped) {
 		expiry_next(e);
 		return;
 	}
 	s->is_expiring = false;
+	mod_release(e->mod);
 	str_free(&e->after);
 	arena_free(&a);
 }
@@ -192,5 +193,6 @@ s3_expire(struct mod *m)
 	e = arena_new_of(a, struct expiry);
 	e->arena = a;
 	e->mod = m;
+	mod_hold(m);
 	expiry_next(e);
 }

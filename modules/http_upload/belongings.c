@@ -20,6 +20,7 @@ end(struct belonging *k, int err)
 	struct belongings *of = k->of;
 	struct arena *a = k->arena;
 
+	mod_release(k->mod);
 	arena_free(&k->page);
 	arena_free(&a);
 	belongings_release(of, err);
@@ -86,6 +87,7 @@ on_belongings(struct mod *m, struct belongings *b)
 	k->of = b;
 	k->arena = a;
 	k->mod = m;
+	mod_hold(m);
 	k->owner = str_dup(a, belongings_account(b)->jid.bare);
 	belongings_hold(b);
 	list(k, STR_NONE);

@@ -104,6 +104,7 @@ upload_stop(struct mod *m)
 {
 	struct upload *u = mod_state(m);
 
+	u->is_stopped = true;
 	timer_stop(&u->expiry);
 }
 

@@ -31,6 +31,7 @@ removal_new(struct mod *m, struct str owner, size_t max)
 
 	r->arena = a;
 	r->mod = m;
+	mod_hold(m);
 	r->owner = str_dup(a, owner);
 	r->token = (struct str *)arena_zalloc(a, max * sizeof(*r->token));
 	return r;
@@ -41,6 +42,7 @@ removal_free(struct removal *r)
 {
 	struct arena *a = r->arena;
 
+	mod_release(r->mod);
 	arena_free(&a);
 }
 

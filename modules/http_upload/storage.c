@@ -65,17 +65,29 @@ struct settling {
 	uint64_t size;
 	int64_t end;
 	bool is_there;
+	void (*done)(void *ctx);
+	void *ctx;
 };
+
+static void
+settling_end(void *ctx)
+{
+	struct settling *k = ctx;
+	struct arena *a = k->arena;
+
+	k->done(k->ctx);
+	mod_release(k->mod);
+	arena_free(&a);
+}
 
 static void
 on_settled(void *ctx, int err)
 {
 	struct settling *k = ctx;
-	struct arena *a = k->arena;
 
 	if (err == 0 && !k->is_there)
 		usage_give(mod_host(k->mod), k->size);
-	arena_free(&a);
+	settling_end(k);
 }
 
 static void
@@ -89,7 +101,7 @@ on_found(void *ctx, int err, const struct blob_found *found)
 
 	(void)found;
 	if (err < 0 && err != ERR_ABSENT) {
-		arena_free(&a);
+		settling_end(k);
 		return;
 	}
 	k->is_there = err == 0;
@@ -105,7 +117,7 @@ on_found(void *ctx, int err, const struct blob_found *found)
 
 void
 direct_settle(struct mod *m, struct str owner, struct str token, uint64_t size,
-    int64_t end)
+    int64_t end, void (*done)(void *ctx), void *ctx)
 {
 	struct arena *a = arena_new(0);
 	struct settling *k = arena_new_of(a, struct settling);
@@ -114,14 +126,17 @@ direct_settle(struct mod *m, struct str owner, struct str token, uint64_t size,
 
 	k->arena = a;
 	k->mod = m;
+	mod_hold(m);
 	k->owner = str_dup(a, owner);
 	k->token = str_dup(a, token);
 	k->size = size;
 	k->end = end;
+	k->done = done;
+	k->ctx = ctx;
 	if (b != NULL)
 		b->find(at, k->token, "HEAD", on_found, k);
 	else
-		arena_free(&a);
+		loop_post(loop_self(), settling_end, k);
 }
 
 /* Expiry ------------------------------------------------------------------*/

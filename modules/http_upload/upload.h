@@ -39,6 +39,7 @@ struct upload {
 	struct map pending; /* of struct asking, by account */
 	struct timer expiry;
 	bool is_pruning; /* in the store, what was noted of them */
+	bool is_stopped;
 };
 
 /* What a slot is for. */
@@ -133,9 +134,10 @@ bool storage_takes_direct(struct mod *m);
 /* Removes what is too old, now and then; on the first loop. */
 void expiry_start(struct mod *m);
 /*
- * A slot of that kind is over: was it used? Settles what is noted of it.
+ * A slot of that kind is over: was it used? Settles what is noted of it; done()
+ * comes later, whatever came of it.
  */
 void direct_settle(struct mod *m, struct str owner, struct str token,
-    uint64_t size, int64_t end);
+    uint64_t size, int64_t end, void (*done)(void *ctx), void *ctx);
 
 #endif

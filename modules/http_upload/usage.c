@@ -9,6 +9,8 @@
 #include <stdatomic.h>
 
 #define PAGE_ITEMS 500
+/* Slots that are looked after together; then the walk waits for them. */
+#define SETTLED_AT_ONCE 16
 /* A transfer that began in time may end so long after. */
 #define SETTLE_MS SECONDS(1)
 
@@ -95,6 +97,9 @@ struct walk {
 	struct store_write *write;
 	uint64_t bytes; /* seen, or of what is being pruned */
 	bool is_at_end;
+	size_t settled; /* slots of this page */
+	size_t waiting; /* until this page is done */
+	int err;
 };
 
 static void walk_next(struct walk *w);
@@ -108,8 +113,24 @@ walk_end(struct walk *w)
 		atomic_fetch_add(
 		    &usages[mod_host(w->mod)->index].bytes, w->bytes);
 	u->is_pruning = false;
+	mod_release(w->mod);
 	str_free(&w->after);
 	xfree(w);
+}
+
+/* One of what the page waits for; pruning ends with its module. */
+static void
+page_done(void *ctx)
+{
+	struct walk *w = ctx;
+	const struct upload *u = mod_state(w->mod);
+
+	if (--w->waiting > 0)
+		return;
+	if (w->err < 0 || w->is_at_end || (u->is_stopped && !w->is_count))
+		walk_end(w);
+	else
+		walk_next(w);
 }
 
 static void
@@ -120,10 +141,8 @@ on_pruned(void *ctx, int err)
 	if (err == 0)
 		usage_give(mod_host(w->mod), w->bytes);
 	w->bytes = 0;
-	if (err < 0 || w->is_at_end)
-		walk_end(w);
-	else
-		walk_next(w);
+	w->err = err;
+	page_done(w);
 }
 
 static void
@@ -143,7 +162,10 @@ walk_item(struct walk *w, const struct kv_item *item, int64_t now)
 			struct str token = item->key;
 			struct str owner = str_cut(&token, ' ');
 
-			direct_settle(w->mod, owner, token, size, end);
+			w->settled++;
+			w->waiting++;
+			direct_settle(
+			    w->mod, owner, token, size, end, page_done, w);
 		}
 		return;
 	}
@@ -158,24 +180,25 @@ on_page(void *ctx, int err, const struct kv_item *items, size_t count)
 {
 	struct walk *w = ctx;
 	int64_t now = clock_real();
+	size_t seen = 0;
 
 	if (err < 0) {
 		walk_end(w);
 		return;
 	}
-	for (size_t i = 0; i < count; i++)
-		walk_item(w, &items[i], now);
-	w->is_at_end = count < PAGE_ITEMS;
-	if (count > 0) {
+	w->waiting = 1; /* for the write */
+	w->settled = 0;
+	while (seen < count && w->settled < SETTLED_AT_ONCE)
+		walk_item(w, &items[seen++], now);
+	w->is_at_end = seen == count && count < PAGE_ITEMS;
+	if (seen > 0) {
 		str_free(&w->after);
-		w->after = str_heap(items[count - 1].key);
+		w->after = str_heap(items[seen - 1].key);
 	}
 	if (w->write != NULL)
 		store_commit(&w->write, on_pruned, w);
-	else if (w->is_at_end)
-		walk_end(w);
 	else
-		walk_next(w);
+		page_done(w);
 }
 
 static void
@@ -197,6 +220,7 @@ walk_start(struct mod *m, bool is_count)
 	u->is_pruning = true;
 	w = (struct walk *)xzalloc(sizeof(*w));
 	w->mod = m;
+	mod_hold(m);
 	w->is_count = is_count;
 	walk_next(w);
 }

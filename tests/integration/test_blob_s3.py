@@ -289,6 +289,18 @@ def test_direct_quota(make_server, event_loop, bucket):
     assert bucket.count() == 1
 
 
+def test_many_unused(make_server, event_loop, bucket):
+    """They are looked for some at a time, and all given back."""
+    server = launch(make_server, event_loop, bucket, {
+        "slot": "1s", "host_quota": "41000"})
+    romeo = Client(server).login("romeo")
+    event_loop.run_until_complete(server.wait_for(
+        lambda: "no room" in romeo.slot(size=1000), "the room to be used"))
+    event_loop.run_until_complete(server.wait_for(
+        lambda: "type='result'" in romeo.slot(size=40000),
+        "the unused slots to be given back"))
+
+
 def test_end(make_server, event_loop, bucket):
     server = launch(make_server, event_loop, bucket, {
         "keep": "3s", "slot": "1s"})
