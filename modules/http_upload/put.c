@@ -25,6 +25,7 @@ struct put {
 	bool is_working, is_ended, is_gone, is_paused;
 	bool is_last; /* of what is being written */
 	int err;
+	bool has_claim;
 	bool is_counted; /* it is there to stay */
 };
 
@@ -41,6 +42,8 @@ static void
 put_answer(struct put *p, unsigned status, const char *text)
 {
 	put_fini(p);
+	if (p->has_claim)
+		token_unclaim(p->slot.token);
 	if (!p->is_counted)
 		usage_give(mod_host(p->mod), p->slot.size);
 	cors_headers(p->req);
@@ -81,7 +84,6 @@ on_told(void *ctx, int err)
 		put_answer(p, 503, "The store does not answer.");
 		return;
 	}
-	p->is_counted = true;
 	log_info(mod_log(p->mod), STR_FMT " put a file of %llu bytes",
 	    STR_ARG(p->slot.owner), (unsigned long long)p->slot.size);
 	put_answer(p, 201, "Created");
@@ -90,10 +92,13 @@ on_told(void *ctx, int err)
 static void
 on_noted(void *ctx, int err)
 {
+	struct put *p = ctx;
+
+	p->is_counted = err == 0;
 	if (err < 0)
-		on_told(ctx, err);
+		on_told(p, err);
 	else
-		tell_listener(ctx, on_told);
+		tell_listener(p, on_told);
 }
 
 static void
@@ -109,12 +114,29 @@ note_it(struct put *p)
 	store_commit(&w, on_noted, p);
 }
 
-/* The account has gone meanwhile, and all that it had with it. */
 static void
 on_removed(void *ctx, int err)
 {
 	(void)err;
-	put_answer(ctx, 403, "There is no such account.");
+	put_answer(ctx, 403, "There is no such slot, or account.");
+}
+
+/*
+ * While a slot may be used its note is there, unless a file was put by it and
+ * has been removed. A transfer may end later.
+ */
+static void
+on_slot(void *ctx, int err, struct str note)
+{
+	struct put *p = ctx;
+
+	(void)note;
+	if (err == ERR_ABSENT && p->slot.until >= clock_real())
+		storage_remove(p->mod, &p->slot.token, 1, on_removed, p);
+	else if (err < 0 && err != ERR_ABSENT)
+		on_told(p, err);
+	else
+		note_it(p);
 }
 
 static void
@@ -122,12 +144,40 @@ on_owner(void *ctx, int err, const struct account_row *row)
 {
 	struct put *p = ctx;
 
+	/* It has gone meanwhile, and all that it had with it. */
 	if (err == ERR_ABSENT)
 		storage_remove(p->mod, &p->slot.token, 1, on_removed, p);
 	else if (err < 0)
 		on_told(p, err);
 	else
-		note_it(p);
+		kv_get(p->slot.owner, STORE, p->slot.token, on_slot, p);
+}
+
+static void
+on_indexed(void *ctx, int err, struct str note)
+{
+	struct put *p = ctx;
+
+	(void)note;
+	if (err == 0)
+		tell_listener(p, on_told_again);
+	else if (err == ERR_ABSENT)
+		store_account_get(p->slot.owner, on_owner, p);
+	else
+		on_told(p, err);
+}
+
+/* The file is there; it may be from before a crash, and not noted yet. */
+static void
+put_note(struct put *p)
+{
+	p->has_claim = token_claim(p->slot.token);
+	if (p->has_claim)
+		kv_get(mod_host(p->mod)->jid.full, INDEX,
+		    index_key(p->arena, p->slot.owner, p->slot.token),
+		    on_indexed, p);
+	else
+		put_answer(p, 503, "This slot is being used.");
 }
 
 static void
@@ -143,10 +193,8 @@ put_conclude(struct put *p)
 {
 	if (p->is_looked && !p->is_fine)
 		put_refuse_type(p);
-	else if (p->err == 0 && p->is_last)
-		store_account_get(p->slot.owner, on_owner, p);
-	else if (p->err == ERR_EXISTS)
-		tell_listener(p, on_told_again);
+	else if ((p->err == 0 && p->is_last) || p->err == ERR_EXISTS)
+		put_note(p);
 	else if (p->err == ERR_LIMIT)
 		put_answer(p, 507, "There is no room left.");
 	else if (p->err == ERR_CLOSED || p->err == ERR_STORE)

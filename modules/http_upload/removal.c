@@ -19,6 +19,7 @@ struct removal {
 	size_t count;
 	uint64_t bytes;
 	bool is_account; /* there may be more */
+	bool has_claim;	 /* on the one token */
 };
 
 static void removal_list(struct removal *r);
@@ -42,6 +43,8 @@ removal_free(struct removal *r)
 {
 	struct arena *a = r->arena;
 
+	if (r->has_claim)
+		token_unclaim(r->token[0]);
 	mod_release(r->mod);
 	arena_free(&a);
 }
@@ -138,38 +141,33 @@ remove_all_of(struct mod *m, struct account *acct)
 
 /* Of a message -------------------------------------------------------------*/
 
-struct link {
-	struct removal *removal;
-	struct str token;
-};
-
 static void
-on_note(void *ctx, int err, struct str note)
+on_indexed(void *ctx, int err, struct str note)
 {
-	struct link *l = ctx;
-	struct removal *r = l->removal;
-	enum purpose purpose;
-	uint64_t size;
-	int64_t end;
+	struct removal *r = ctx;
 
-	/* Without a note it is somebody else's, or gone. */
-	if (err == 0 && note_read(note, &size, &end, &purpose)) {
-		removal_add(r, l->token, size);
+	/*
+	 * Not in it, it is somebody else's, or gone; or a slot that nobody has
+	 * used, which stays one, and counts as one.
+	 */
+	if (err == 0 && str_to_u64(str_cut(&note, ' '), &r->bytes))
 		removal_go(r);
-	} else {
+	else
 		removal_free(r);
-	}
 }
 
 static void
 link_remove(struct mod *m, struct str owner, struct str token)
 {
 	struct removal *r = removal_new(m, owner, 1);
-	struct link *l = arena_new_of(r->arena, struct link);
 
-	l->removal = r;
-	l->token = str_dup(r->arena, token);
-	kv_get(r->owner, STORE, l->token, on_note, l);
+	removal_add(r, token, 0);
+	r->has_claim = token_claim(r->token[0]);
+	if (r->has_claim)
+		kv_get(mod_host(m)->jid.full, INDEX,
+		    index_key(r->arena, r->owner, r->token[0]), on_indexed, r);
+	else
+		removal_free(r);
 }
 
 static bool

@@ -34,7 +34,7 @@ note_make(struct arena *a, const struct slot *s, int64_t end)
 	    (long long)end, (int)s->purpose);
 }
 
-bool
+static bool
 note_read(struct str note, uint64_t *size_r, int64_t *end_r, enum purpose *p_r)
 {
 	struct str size = str_cut(&note, ' '), end = str_cut(&note, ' ');

@@ -81,11 +81,9 @@ int64_t slot_end(const struct upload_options *o, const struct slot *s);
 void on_slot_request(struct mod *m, struct stanza *iq);
 /*
  * "SIZE END PURPOSE": what the owner's store says of a token: a file, or a slot
- * that may still be used. It stands for so many bytes; false: for none.
+ * that may still be used. It stands for so many bytes.
  */
 struct str note_make(struct arena *a, const struct slot *s, int64_t end);
-bool note_read(
-    struct str note, uint64_t *size_r, int64_t *end_r, enum purpose *p_r);
 
 /* content.c: what a file is, by its beginning; on a thread of the pool. */
 #define CONTENT_LOOK (64 * 1024)
@@ -107,6 +105,12 @@ bool usage_has_room(const struct host *host, uint64_t bytes, uint64_t max);
 void usage_start(struct mod *m);
 void index_prune(struct mod *m);
 struct str index_key(struct arena *a, struct str owner, struct str token);
+/*
+ * Who is to note a file, or to forget one, claims its token before he looks at
+ * what is noted; of any loop. False: another does that now. The token is lent.
+ */
+bool token_claim(struct str token);
+void token_unclaim(struct str token);
 /* "SIZE END UNTIL": until then others may put it, and we don't know; or 0. */
 struct str index_note(
     struct arena *a, uint64_t size, int64_t end, int64_t until);

@@ -6,6 +6,7 @@
  */
 #include "modules/http_upload/upload.h"
 
+#include <pthread.h>
 #include <stdatomic.h>
 
 #define PAGE_ITEMS 500
@@ -19,6 +20,11 @@ static struct usage {
 	_Atomic uint64_t bytes;
 	_Atomic bool is_counted;
 } * usages;
+
+static struct {
+	pthread_mutex_t lock;
+	struct map tokens;
+} claims = { .lock = PTHREAD_MUTEX_INITIALIZER };
 
 void
 usage_init(void)
@@ -63,6 +69,29 @@ usage_give(const struct host *host, uint64_t bytes)
 	while (!atomic_compare_exchange_weak(
 	    &u->bytes, &has, has - MIN(has, bytes)))
 		;
+}
+
+bool
+token_claim(struct str token)
+{
+	bool is_free;
+
+	pthread_mutex_lock(&claims.lock);
+	is_free = map_get(&claims.tokens, token) == NULL;
+	if (is_free)
+		map_set(&claims.tokens, token, &claims);
+	pthread_mutex_unlock(&claims.lock);
+	return is_free;
+}
+
+void
+token_unclaim(struct str token)
+{
+	pthread_mutex_lock(&claims.lock);
+	map_del(&claims.tokens, token);
+	if (claims.tokens.count == 0)
+		map_fini(&claims.tokens);
+	pthread_mutex_unlock(&claims.lock);
 }
 
 struct str

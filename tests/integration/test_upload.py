@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: MIT
 """HTTP File Upload (XEP-0363): slots, files in and out, and what is refused."""
 
+import contextlib
 import datetime
 import hashlib
 import http.client
 import os
 import re
 import socket
+import sqlite3
 import threading
 import time
 import urllib.parse
@@ -545,6 +547,63 @@ def test_retraction(web, romeo, event_loop):
     assert "type='result'" in juliet.slot()
     assert ask(web, "GET", links[1])[0] == 200
     assert len(files(web)) == 2
+
+
+def test_retracted_slot(make_server, event_loop):
+    """A slot that nobody used gives nothing back; what was used, once, and
+    then it is no slot any more."""
+    base = "http://files.example:1"
+    server = launch(make_server, event_loop, host_quota="10KiB")
+    romeo = Client(server).login("romeo")
+    juliet = Client(server).login("juliet")
+    body = b"x" * 4000
+    used, kept, unused = [romeo.urls(size=4000) for _ in range(3)]
+    for put, _ in (used, kept):
+        assert ask(server, "PUT", put, body)[0] == 201
+
+    def say(mark, content):
+        romeo.send("<message xmlns='jabber:client' to='juliet@localhost' "
+                   f"type='chat' id='{mark}'>{content}</message>")
+
+    for number, (_, get) in enumerate([unused] * 3 + [used] * 3):
+        say(f"m{number}", f"<body>{base}{get}</body>"
+            f"<origin-id xmlns='urn:xmpp:sid:0' id='m{number}'/>")
+    for number in range(6):
+        say(f"r{number}", "<retract xmlns='urn:xmpp:message-retract:1' "
+            f"id='m{number}'/><store xmlns='urn:xmpp:hints'/>")
+    event_loop.run_until_complete(server.wait_for(
+        lambda: "type='result'" in juliet.slot(size=6000), "room"))
+    assert "resource-constraint" in juliet.slot(size=6500)
+    assert ask(server, "PUT", used[0], body)[0] == 403
+    assert [ask(server, "GET", get)[0] for _, get in (used, kept)] == \
+        [404, 200]
+    assert ask(server, "PUT", unused[0], body)[0] == 201
+    assert len(files(server)) == 2
+
+
+def forget_notes(server):
+    """How many there were in the host's index."""
+    with contextlib.closing(sqlite3.connect(os.path.join(
+            server.folder, "data", "rookery.db"))) as db:
+        gone = db.execute("DELETE FROM kv WHERE store = 'upload_index'")
+        db.commit()
+        return gone.rowcount
+
+
+@pytest.mark.sqlite("takes from its database what a crash would not note")
+def test_not_noted(web, romeo, event_loop):
+    """The file is there, but a crash came before its note: it is made up."""
+    put, get = romeo.urls()
+    assert ask(web, "PUT", put, b"hello")[0] == 201
+    event_loop.run_until_complete(web.stop())
+    assert forget_notes(web) == 1
+    event_loop.run_until_complete(web.start())
+    assert ask(web, "PUT", put, b"hello")[0] == 201
+    assert ask(web, "PUT", put, b"hello")[0] == 409
+    assert ask(web, "GET", get)[2] == b"hello"
+    event_loop.run_until_complete(web.stop())
+    assert forget_notes(web) == 1
+    event_loop.run_until_complete(web.start())
 
 
 def test_bad_heads(web, romeo):
