@@ -256,6 +256,7 @@ daemon_start(const struct daemon_args *args)
 		return fail(why);
 	loops_run(on_started);
 	loops_call(on_nothing, NULL);
+	edited_started();
 	return 0;
 }
 

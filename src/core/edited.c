@@ -14,8 +14,9 @@ static struct {
 	pthread_rwlock_t lock;
 	struct map by_jid[EDITED_COUNT];
 	size_t counts[EDITED_COUNT]; /* atomic */
-	unsigned unread;	     /* of all hosts, from the store; atomic */
-} lists = { .lock = PTHREAD_RWLOCK_INITIALIZER };
+	/* Of all hosts, from the store, and one until it is known how many. */
+	unsigned unread; /* atomic */
+} lists = { .lock = PTHREAD_RWLOCK_INITIALIZER, .unread = 1 };
 
 static const char *const stores[EDITED_COUNT] = {
 	[EDITED_BLOCKED] = "blocked_peers",
@@ -24,6 +25,12 @@ static const char *const stores[EDITED_COUNT] = {
 };
 
 /* ---- reading ------------------------------------------------------------ */
+
+bool
+edited_is_read(void)
+{
+	return __atomic_load_n(&lists.unread, __ATOMIC_ACQUIRE) == 0;
+}
 
 bool
 edited_is_empty(enum edited list)
@@ -181,6 +188,7 @@ on_told(void *ctx)
 struct loader {
 	struct mod *mod;
 	enum edited list;
+	bool is_reading;
 	struct timer timer;
 };
 
@@ -189,6 +197,21 @@ struct edited_state {
 };
 
 static void load(struct loader *l);
+
+static void
+one_read(void)
+{
+	__atomic_sub_fetch(&lists.unread, 1, __ATOMIC_RELEASE);
+}
+
+static void
+loader_end(struct loader *l)
+{
+	if (l->is_reading)
+		one_read();
+	l->is_reading = false;
+	timer_stop(&l->timer);
+}
 
 static void
 on_time(struct timer *t)
@@ -201,6 +224,8 @@ on_loaded(void *ctx, int err, const struct kv_item *items, size_t count)
 {
 	struct loader *l = (struct loader *)ctx;
 
+	if (!l->is_reading)
+		return; /* stopped meanwhile */
 	if (err < 0) {
 		log_notice(mod_log(l->mod), "the list '%s' can't be read yet",
 		    stores[l->list]);
@@ -214,7 +239,7 @@ on_loaded(void *ctx, int err, const struct kv_item *items, size_t count)
 		add_all(l->list, &jid, 1);
 	}
 	pthread_rwlock_unlock(&lists.lock);
-	__atomic_sub_fetch(&lists.unread, 1, __ATOMIC_RELEASE);
+	loader_end(l);
 	if (count > 0)
 		worker_gather(tell_worker, on_told, NULL);
 }
@@ -237,6 +262,7 @@ edited_start(struct mod *m)
 	for (unsigned i = 0; i < EDITED_COUNT; i++) {
 		s->loaders[i].mod = m;
 		s->loaders[i].list = (enum edited)i;
+		s->loaders[i].is_reading = true;
 		__atomic_add_fetch(&lists.unread, 1, __ATOMIC_RELAXED);
 		load(&s->loaders[i]);
 	}
@@ -248,7 +274,13 @@ edited_stop(struct mod *m)
 	struct edited_state *s = (struct edited_state *)mod_state(m);
 
 	for (unsigned i = 0; i < EDITED_COUNT; i++)
-		timer_stop(&s->loaders[i].timer);
+		loader_end(&s->loaders[i]);
+}
+
+void
+edited_started(void)
+{
+	one_read();
 }
 
 const struct module edited_module = {
@@ -264,7 +296,7 @@ const struct module edited_module = {
 static bool
 is_read(struct cmd *c)
 {
-	if (__atomic_load_n(&lists.unread, __ATOMIC_ACQUIRE) == 0)
+	if (edited_is_read())
 		return true;
 	cmd_fail(c, CMD_FAILED, 0,
 	    "The server has just started, and has not read its lists yet");

@@ -19,6 +19,13 @@ enum edited {
 	EDITED_COUNT,
 };
 
+/*
+ * Have all been read since the start? Until then who is on them is not known.
+ * So it is at first, and at least until edited_started(): all workers have.
+ */
+bool edited_is_read(void);
+void edited_started(void);
+
 /* Is anything on it? Costs next to nothing. */
 bool edited_is_empty(enum edited list);
 /* Just this text. */

@@ -8,6 +8,7 @@
 #include "base/random.h"
 #include "core/account.h"
 #include "core/conf.h"
+#include "core/edited.h"
 #include "core/metrics.h"
 #include "core/router.h"
 #include "core/s2s_impl.h"
@@ -250,6 +251,9 @@ on_open(struct s2s_stream *s, const struct elem *root)
 	s2s_send_header(s, true);
 	if (condition != EL_NONE)
 		s2s_fail(s, condition, NULL);
+	else if (!edited_is_read())
+		s2s_fail(s, EL_SE_RESOURCE_CONSTRAINT,
+		    "this server has just started");
 	else if (!str_is_none(remote) && !s2s_is_allowed(remote))
 		s2s_fail(
 		    s, EL_SE_POLICY_VIOLATION, "we do not talk to this domain");

@@ -7,6 +7,7 @@
  */
 #include "core/account.h"
 #include "core/conf.h"
+#include "core/edited.h"
 #include "core/hooks.h"
 #include "core/router.h"
 #include "core/s2s_impl.h"
@@ -298,6 +299,11 @@ send_here(void *msg)
 	if (is_ending || !router_is_ours(st->from.domain)) {
 		receipt_fail(&st->receipt);
 		stanza_free(&st);
+		return;
+	}
+	if (!edited_is_read()) {
+		(void)stanza_refuse_with(st, EL_REMOTE_SERVER_TIMEOUT,
+		    "this server has just started", EL_NONE);
 		return;
 	}
 	if (!s2s_is_allowed(st->to.domain)) {

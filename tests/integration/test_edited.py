@@ -3,10 +3,13 @@
 elsewhere, and who else administers it; by command, and kept."""
 
 import asyncio
+import os
+import sqlite3
 
 import pytest
 
-from harness.federation import Federation, is_error, is_message, say
+from harness.federation import (Federation, Stranger, is_error, is_message,
+                                say)
 from harness.wire import PATIENCE
 
 
@@ -75,6 +78,37 @@ async def test_allowed(federation):
     await say(paris, juliet, "five")
     await a.ctl_ok("set_allowed_peers", "c.test")
     await refused(juliet, romeo)
+
+
+@pytest.mark.sqlite("breaks its table")
+async def test_unread(federation):
+    """Until the lists could be read we talk to nobody, but only for now."""
+    a, _ = await federation.start()
+    juliet, romeo = await federation.users()
+    await say(juliet, romeo, "one")
+    await read(a)
+    await a.ctl_ok("set_blocked_peers", "elsewhere.test")
+    await a.stop()
+    base = sqlite3.connect(os.path.join(a.folder, "data", "rookery.db"))
+    base.executescript(
+        "ALTER TABLE kv RENAME TO kept; CREATE VIEW kv AS SELECT owner, store, "
+        "key, CASE WHEN store = 'blocked_peers' THEN json(key) ELSE value END "
+        "AS value FROM kept;")
+    a.announce(".")
+    await a.start()
+    await a.log_line("'blocked_peers' can't be read yet")
+    stranger = Stranger(a, "b.test")
+    assert (await stranger.connect()).find("resource-constraint") is not None
+    await stranger.wire.gone()
+    juliet = await a.client("juliet", host="a.test", register=False)
+    juliet.send(f"<message to='{romeo.jid}' type='chat'><body>no</body>"
+                "</message>")
+    await juliet.take(is_error("remote-server-timeout"))
+    base.executescript("DROP VIEW kv; ALTER TABLE kept RENAME TO kv;")
+    base.close()
+    await read(a)
+    await say(juliet, romeo, "two")
+    await say(romeo, juliet, "three")
 
 
 async def read(server):
