@@ -58,10 +58,13 @@ on_asked(void *ctx, int err)
 {
 	struct stand *s = (struct stand *)ctx;
 
-	if (err == ERR_UNKNOWN)
+	/* While they were asked. */
+	if (s->acct->is_deleted)
+		err = ERR_ABSENT;
+	else if (s->acct->is_banned)
+		err = ERR_DENIED;
+	else if (err == ERR_UNKNOWN)
 		err = 0;
-	else if (err == 0 && s->acct->is_banned)
-		err = ERR_DENIED; /* meanwhile */
 	stand_end(s, err);
 }
 

@@ -81,7 +81,30 @@ refuse(struct check *c, enum qname condition, const char *why)
 	loop_post(c->loop, check_end, c);
 }
 
-/* The token is right; is there still an account behind it? */
+static void
+check_token(struct check *c)
+{
+	struct account *acct = c->acct;
+	const char *why = NULL;
+
+	switch (token_check(acct, client_find(acct, c->client), &c->proof,
+	    c->arena, &c->answer, &why)) {
+	case TOKEN_FINE:
+		refuse(c, EL_NONE, NULL);
+		break;
+	case TOKEN_EXPIRED:
+		refuse(c, EL_SASL_CREDENTIALS_EXPIRED, why);
+		break;
+	case TOKEN_WRONG:
+		refuse(c, EL_SASL_NOT_AUTHORIZED, why);
+		break;
+	}
+}
+
+/*
+ * The token comes last: it may have been revoked while backends were asked,
+ * and a login that fails must not use it up.
+ */
 static void
 on_stands(void *ctx, int err)
 {
@@ -89,7 +112,7 @@ on_stands(void *ctx, int err)
 	struct account *acct = c->acct;
 
 	if (err == 0)
-		refuse(c, EL_NONE, NULL);
+		check_token(c);
 	else if (err == ERR_DENIED)
 		refuse(c, EL_SASL_ACCOUNT_DISABLED, NULL);
 	else if (err == ERR_ABSENT)
@@ -104,28 +127,13 @@ static void
 on_clients(void *ctx, int err)
 {
 	struct check *c = (struct check *)ctx;
-	struct account *acct = c->acct;
-	const char *why;
 
-	if (err < 0) {
-		refuse(c, EL_SASL_TEMPORARY_AUTH_FAILURE, NULL);
-	} else if (acct->is_banned) {
-		refuse(c, EL_SASL_ACCOUNT_DISABLED, NULL);
-	} else {
-		switch (token_check(acct, client_find(acct, c->client),
-		    &c->proof, c->arena, &c->answer, &why)) {
-		case TOKEN_FINE:
-			auth_account_stands(acct, on_stands, c);
-			return;
-		case TOKEN_EXPIRED:
-			refuse(c, EL_SASL_CREDENTIALS_EXPIRED, why);
-			break;
-		case TOKEN_WRONG:
-			refuse(c, EL_SASL_NOT_AUTHORIZED, why);
-			break;
-		}
+	if (err == 0) {
+		auth_account_stands(c->acct, on_stands, c);
+		return;
 	}
-	account_unpin(acct);
+	account_unpin(c->acct);
+	refuse(c, EL_SASL_TEMPORARY_AUTH_FAILURE, NULL);
 }
 
 static void
@@ -225,6 +233,14 @@ login_by_token(struct stream *s, struct str message)
 
 /* ---- a new one --------------------------------------------------------- */
 
+/* A certificate, or nothing at all, is no password. */
+static bool
+needs_no_password(const struct stream *s)
+{
+	return strcmp(s->nego->mechanism, "EXTERNAL") == 0 ||
+	       strcmp(s->nego->mechanism, "ANONYMOUS") == 0;
+}
+
 /* The mechanism that a new token is to be for; none if there is to be none. */
 static struct str
 wanted(const struct stream *s, const struct login *l, const struct client *c)
@@ -234,8 +250,7 @@ wanted(const struct stream *s, const struct login *l, const struct client *c)
 	size_t count = token_offer(s->transport, names, OFFERS_MAX);
 
 	/* It would outlive the certificate or the guest. */
-	if (strcmp(s->nego->mechanism, "EXTERNAL") == 0 ||
-	    strcmp(s->nego->mechanism, "ANONYMOUS") == 0)
+	if (needs_no_password(s))
 		return STR_NONE;
 	for (size_t i = 0; e != NULL && i < count; i++)
 		if (str_eq(names[i], elem_attr(e, AT_MECHANISM)))
@@ -288,7 +303,7 @@ on_known(void *ctx, int err)
 			c = client_seen(l->account, s->nego->client,
 			    elem_child_text(agent, EL_SASL2_SOFTWARE),
 			    elem_child_text(agent, EL_SASL2_DEVICE),
-			    !l->by_token);
+			    !l->by_token && !needs_no_password(s));
 		if (c != NULL)
 			mechanism = wanted(s, l, c);
 		if (str_is_none(mechanism))

@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from harness.client import Client, Failure
-from harness.wire import client_context
+from harness.wire import PATIENCE, client_context
 
 PROGRAM = '''
 import os, struct, sys, time
@@ -34,6 +34,8 @@ while True:
         sys.stdout.buffer.write(b"HTTP/1.1 200")
         sys.stdout.buffer.flush()
         continue
+    while what == "isuser" and os.path.exists(folder + "/hold"):
+        time.sleep(0.02)
     if os.path.exists(folder + "/gone"):
         users.pop(open(folder + "/gone").read(), None)
     yes = False
@@ -232,10 +234,10 @@ REQUEST = ("<request-token xmlns='urn:xmpp:fast:0' "
 FAST = "<fast xmlns='urn:xmpp:fast:0'/>"
 
 
-async def token_login(server, user, token):
+async def token_login(server, user, token, fast=FAST):
     """None, or the condition of the failure."""
     client = await arrive(server, user)
-    answer = await client.authenticate("HT-SHA-256-NONE", AGENT + FAST,
+    answer = await client.authenticate("HT-SHA-256-NONE", AGENT + fast,
                                        password=token)
     client.close()
     return None if answer.name == "success" else answer.elems()[0].name
@@ -284,6 +286,49 @@ async def test_token_of_the_gone(make_server, external):
     assert await token_login(server, "juliet", tokens["juliet"]) == \
         "temporary-auth-failure"
     assert await token_login(server, "benvolio", tokens["benvolio"]) is None
+
+
+async def test_meanwhile(make_server, external):
+    """What happens while a backend is asked counts: a token that is revoked,
+    an account that is disabled. A login that fails uses no token up."""
+    config = external.config(timeout="30s")
+    config["auth"]["cache_lifetime"] = "0s"
+    server = make_server(config)
+    await server.start()
+    client = await arrive(server, "romeo")
+    answer = await client.authenticate("PLAIN", AGENT + REQUEST)
+    token = answer.find("token").get("token")
+    client.close()
+    hold = os.path.join(external.folder, "hold")
+    last = "<fast xmlns='urn:xmpp:fast:0' count='1' invalidate='true'/>"
+
+    async def attempt(*during):
+        before = external.lines("asked").count("isuser romeo")
+        with open(hold, "w", encoding="utf-8"):
+            pass
+        login = asyncio.ensure_future(
+            token_login(server, "romeo", token, last))
+        for _ in range(PATIENCE * 20):
+            if external.lines("asked").count("isuser romeo") > before:
+                break
+            await asyncio.sleep(0.05)
+        await server.ctl_ok(*during)
+        os.remove(hold)
+        return await login
+
+    assert await attempt("ban_account", "romeo", "localhost", "spam") == \
+        "account-disabled"
+    await server.ctl_ok("unban_account", "romeo", "localhost")
+    # Neither its count nor itself is gone.
+    assert await attempt("status") is None
+    client = await arrive(server, "romeo")
+    answer = await client.authenticate("PLAIN", AGENT + REQUEST)
+    token = answer.find("token").get("token")
+    client.close()
+    clients = await server.ctl_ok("user_clients_info", "romeo", "localhost")
+    assert await attempt("revoke_client", "romeo", "localhost",
+                         clients.split()[0]) == "not-authorized"
+    await server.log_line("romeo@localhost shows an unknown token")
 
 
 async def test_token_cached(make_server, external):

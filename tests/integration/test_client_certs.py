@@ -171,6 +171,11 @@ async def test_one_address(trusting, issuer, version, direct):
         "romeo@localhost/")
     # The certificate is as quick, and a token would outlive it.
     assert got.find("token") is None
+    client.wire.send("<iq type='get' id='cam'><list xmlns='urn:xmpp:cam:0'/>"
+                     "</iq>")
+    listed = await client.take(lambda e: e.get("id") == "cam")
+    assert "<last-seen>" in str(listed), str(listed)
+    assert "<password" not in str(listed), str(listed)
     client.close()
     # Without a word first: an empty challenge asks for the authzid.
     client = await arrive(server, pem, direct)
