@@ -59,6 +59,20 @@ stream_note(const struct stream *s)
 
 /* ---- the account ---- */
 
+/* A ban ends sessions, and there is none yet. */
+bool
+stream_may_bind(struct stream *s)
+{
+	if (!s->nego->account->is_banned)
+		return true;
+	if (s->nego->login != NULL)
+		stream_auth_end(s, EL_SASL_ACCOUNT_DISABLED);
+	else
+		stream_fail(
+		    s, EL_SE_POLICY_VIOLATION, "this account has been banned");
+	return false;
+}
+
 static void
 on_account(void *ctx, int err, struct account *acct)
 {
@@ -74,7 +88,8 @@ on_account(void *ctx, int err, struct account *acct)
 		account_pin(acct);
 		n->account = acct;
 		if (n->login != NULL) {
-			login_go_on(s);
+			if (stream_may_bind(s))
+				login_go_on(s);
 			stream_unpin(s);
 			return;
 		}
@@ -257,9 +272,11 @@ stream_on_unbound(struct stream *s, struct elem *e)
 		stream_wait(s);
 		return;
 	}
-	if (elem_name(e) == EL_IQ && request != NULL &&
-	    elem_attr_is(e, AT_TYPE, "set") &&
-	    !str_is_empty(elem_attr(e, AT_ID)))
+	if (!stream_may_bind(s))
+		; /* it has its answer */
+	else if (elem_name(e) == EL_IQ && request != NULL &&
+		 elem_attr_is(e, AT_TYPE, "set") &&
+		 !str_is_empty(elem_attr(e, AT_ID)))
 		bind_resource(s, e, request);
 	else if (elem_name(e) == EL_SM_RESUME)
 		resume_session(s, e);

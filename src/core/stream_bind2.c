@@ -142,7 +142,7 @@ login_bind(struct stream *s)
 	struct login *l = s->nego->login;
 	struct elem *bind = elem_child(l->request, EL_BIND2);
 
-	if (s->is_closing)
+	if (s->is_closing || !stream_may_bind(s))
 		return;
 	if (bind == NULL) {
 		finish_unbound(s);
@@ -203,8 +203,8 @@ login_inline(struct stream *s)
 {
 	struct elem *e = elem_child(s->nego->login->request, EL_SM_RESUME);
 
-	if (e != NULL)
-		resume(s, e);
-	else
+	if (e == NULL)
 		login_bind(s);
+	else if (stream_may_bind(s))
+		resume(s, e);
 }

@@ -189,6 +189,8 @@ void login_not_resumed(struct stream *s, int64_t h);
 /* stream_bind.c: elements between login and session. */
 
 void stream_load_account(struct stream *s);
+/* Once the account is there: may it have a session? Else the stream ends. */
+bool stream_may_bind(struct stream *s);
 void stream_on_unbound(struct stream *s, struct elem *e);
 /* Room for one more session; false if there is none. */
 bool stream_make_room(struct account *acct);
