@@ -27,6 +27,7 @@ struct avatars {
 	struct mod *mod;
 	struct account *acct; /* pinned while `now` is set */
 	enum from now, next, next_card;
+	bool is_old;	 /* a client has written since `now` began */
 	struct str hash; /* in force; heap, or none */
 	/* Of what is under way; heap. */
 	struct str id, type, base64;
@@ -546,6 +547,7 @@ begin(struct avatars *av, enum from from)
 	}
 	account_pin(av->acct);
 	av->now = from;
+	av->is_old = false;
 	switch (from) {
 	case FROM_PEP:
 		ask_config(av, NS_AVATAR_DATA, on_data_config);
@@ -594,22 +596,45 @@ changes(const struct stanza *iq)
 	return FROM_NONE;
 }
 
-/* Ours come from the bare address. */
+/*
+ * What is written was read before: if a client has written meanwhile, it is
+ * not to be overwritten by that; the same is done again, from what is there.
+ */
+static enum verdict
+check_ours(struct avatars *av, struct stanza *iq)
+{
+	bool is_of_card = av->now == FROM_CARD || av->now == FROM_CARD4;
+	enum from *again = is_of_card ? &av->next_card : &av->next;
+
+	if (av->now == FROM_NONE || !av->is_old)
+		return STANZA_PASS;
+	if (*again == FROM_NONE)
+		*again = av->now;
+	return stanza_refuse(iq, EL_CONFLICT);
+}
+
+/* After this it is carried out at once. Ours come from the bare address. */
 static enum verdict
 on_iq(struct mod *m, struct stanza *iq)
 {
 	struct account *acct;
+	struct avatars *av;
 	enum from from;
 
 	if (iq->type != IQ_SET || !jid_is_bare(&iq->to) ||
-	    jid_is_bare(&iq->from) || !jid_eq_bare(&iq->from, &iq->to))
+	    !jid_eq_bare(&iq->from, &iq->to))
 		return STANZA_PASS;
 	from = changes(iq);
 	acct = from != FROM_NONE ? account_peek(iq->to.bare) : NULL;
-	if (acct != NULL)
-		begin(avatars_of(m, acct), from);
-	if (acct != NULL && from == FROM_VCARD)
-		begin(avatars_of(m, acct), FROM_CARD);
+	if (acct == NULL)
+		return STANZA_PASS;
+	av = avatars_of(m, acct);
+	if (jid_is_bare(&iq->from))
+		return check_ours(av, iq);
+	av->is_old = true;
+	begin(av, from);
+	if (from == FROM_VCARD)
+		begin(av, FROM_CARD);
 	return STANZA_PASS;
 }
 
