@@ -232,7 +232,7 @@ on_disable(struct mod *m, struct stanza *iq)
 
 /* ---- when to tell ------------------------------------------------------ */
 
-/* Nobody is there: all devices are told. Others decide what is kept. */
+/* Nobody is there: all devices are told, unless it was refused (FIRST). */
 static enum verdict
 on_offline(struct mod *m, struct stanza *st)
 {
@@ -366,7 +366,7 @@ static const struct iq_route routes[] = {
 
 static const struct hook hooks[] = {
 	{ HOOK_ACCOUNT_LOAD, NORMAL, .account = on_load },
-	{ HOOK_MESSAGE_OFFLINE, FIRST, .stanza = on_offline },
+	{ HOOK_MESSAGE_OFFLINE, NORMAL, .stanza = on_offline },
 	{ HOOK_SESSION_SEND, NORMAL, .send = on_send },
 	{ HOOK_SESSION_DETACHED, NORMAL, .session = on_detached },
 	{ HOOK_SESSION_RESUMED, NORMAL, .session = on_resumed },
