@@ -93,6 +93,15 @@ has_room(struct mod *m, const struct account *acct)
 	return n < EACH_MAX && s->count < ALL_MAX;
 }
 
+/* The request, should it still wait, is not wanted any more. */
+static void
+move_drop(struct move *k)
+{
+	if (k->stage == ASKING)
+		stanza_free(&k->st);
+	move_end(k);
+}
+
 static void
 on_timeout(struct timer *t)
 {
@@ -264,6 +273,9 @@ begin(struct mod *m, struct account *acct, struct stanza *st,
 	k->mod = m;
 	k->acct = acct;
 	k->st = st;
+	/* It has been counted; and what its sender is told does not wait. */
+	st->is_resent = true;
+	receipt_done(&st->receipt);
 	k->arena = arena_new(0);
 	k->contact = jid_dup(k->arena, &contact);
 	k->old = jid_dup(k->arena, old);
@@ -303,9 +315,13 @@ on_presence(struct mod *m, struct stanza *st)
 	struct move *k;
 	struct jid old;
 
-	if (st->type != PRESENCE_SUBSCRIBE || acct == NULL)
+	if (acct == NULL)
 		return STANZA_PASS;
 	k = move_find(m, acct, st->from.bare);
+	if (k != NULL && st->type == PRESENCE_UNSUBSCRIBE)
+		move_drop(k);
+	if (st->type != PRESENCE_SUBSCRIBE)
+		return STANZA_PASS;
 	if (k != NULL && k->stage == ASKING) {
 		/* The same once more. */
 		stanza_free(&st);
@@ -330,11 +346,8 @@ on_deleted(struct mod *m, struct account *acct)
 
 	LIST_EACH(k, &s->all, struct move, node)
 	{
-		if (k->acct != acct)
-			continue;
-		if (k->stage == ASKING)
-			stanza_free(&k->st);
-		move_end(k);
+		if (k->acct == acct)
+			move_drop(k);
 	}
 }
 

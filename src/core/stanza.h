@@ -94,7 +94,7 @@ struct stanza {
 	bool is_from_local; /* sent by one of our own sessions */
 	bool is_archived;   /* durable in the recipient's archive */
 	bool is_carbon;	    /* a copy made by us */
-	bool is_resent;	    /* from the spool: delivered late, stamped */
+	bool is_resent;	    /* comes late, once more; stamped if spooled */
 	bool is_private;    /* not to be copied to other sessions */
 	bool is_ours;	    /* an answer that the server made */
 	bool is_copied;	    /* other sessions got carbons of it */
