@@ -3,6 +3,8 @@
 
 #include "core/module.h"
 
+#include "xep/0059-rsm.h"
+
 #include <openssl/evp.h>
 
 #define HASH_LEN 32
@@ -10,6 +12,7 @@
 #define AGAIN_MS MINUTES(1)
 #define FIRST_MS 200
 #define REFRESH_MS HOURS(1)
+#define PAGE 1000
 
 /* The key of the map is its bytes. */
 struct entry {
@@ -29,6 +32,9 @@ struct blocklist {
 	bool is_full; /* and that was said */
 	uint64_t round;
 	struct timer timer;
+	/* While all is read: */
+	size_t found;
+	struct str after; /* the last of the page before; heap */
 };
 
 /* Of this worker. */
@@ -95,7 +101,8 @@ blocklist_has(const struct blocklist *b, const struct jid *who)
 
 /* ---- changes, in one worker -------------------------------------------- */
 
-enum change_kind { ADD, REMOVE, CLEAR, READ };
+/* All is read between BEGIN and END; what was not added by then goes. */
+enum change_kind { ADD, REMOVE, CLEAR, BEGIN, END };
 
 struct change {
 	struct str key; /* on the heap: of which list */
@@ -157,7 +164,7 @@ apply(struct blocklist *b, const struct change *c)
 {
 	bool is_more = false;
 
-	if (c->kind == READ)
+	if (c->kind == BEGIN)
 		b->round++;
 	for (size_t i = 0; i < c->count; i++) {
 		if (c->kind == REMOVE)
@@ -167,7 +174,7 @@ apply(struct blocklist *b, const struct change *c)
 	}
 	if (c->kind == CLEAR)
 		clear(b);
-	if (c->kind == READ)
+	if (c->kind == END)
 		drop_before(b, b->round);
 	if (is_more && b->on_added != NULL)
 		b->on_added(b->mod);
@@ -232,6 +239,7 @@ tell(struct change *c)
 /* ---- asking for it ----------------------------------------------------- */
 
 static void ask(struct blocklist *b);
+static void ask_page(struct blocklist *b);
 
 static void
 on_time(struct timer *t)
@@ -259,37 +267,72 @@ fail(struct blocklist *b, const char *what)
 	timer_start(&b->timer, AGAIN_MS, on_time);
 }
 
+/* Is there more? Who knows of no pages gives all, or the same once more. */
+static bool
+go_on(struct blocklist *b, const struct elem *pubsub, size_t count)
+{
+	struct str last =
+	    elem_child_text(elem_child(pubsub, EL_RSM), EL_RSM_LAST);
+
+	if (count == 0 || b->found > b->max || last.n == 0 ||
+	    str_eq(last, b->after))
+		return false;
+	str_free(&b->after);
+	b->after = str_heap(last);
+	ask_page(b);
+	return true;
+}
+
 static void
 on_items(void *ctx, struct stanza *answer)
 {
 	struct blocklist *b = ctx;
-	const struct elem *items, *e;
+	const struct elem *pubsub, *items, *e;
 	struct change *c;
+	size_t count;
 
 	if (answer == NULL || answer->type != IQ_RESULT) {
 		fail(b, "its items could not be read");
 		stanza_free(&answer);
 		return;
 	}
-	items =
-	    elem_child(elem_child(answer->root, EL_PUBSUB), EL_PUBSUB_ITEMS);
-	c = change_new(b, READ, elem_count(items, EL_PUBSUB_ITEM));
+	pubsub = elem_child(answer->root, EL_PUBSUB);
+	items = elem_child(pubsub, EL_PUBSUB_ITEMS);
+	count = elem_count(items, EL_PUBSUB_ITEM);
+	c = change_new(b, ADD, count);
 	for (e = elem_child(items, EL_PUBSUB_ITEM); e != NULL;
 	     e = elem_next(e, EL_PUBSUB_ITEM))
 		change_add(c, e);
-	log_info(mod_log(b->mod), "block list of " STR_FMT ": %zu entries",
-	    STR_ARG(b->service.full), c->count);
+	b->found += c->count;
 	tell(c);
+	if (!go_on(b, pubsub, count)) {
+		tell(change_new(b, END, 0));
+		log_info(mod_log(b->mod),
+		    "block list of " STR_FMT ": %zu entries",
+		    STR_ARG(b->service.full), b->found);
+		timer_start(&b->timer, REFRESH_MS, on_time);
+	}
 	stanza_free(&answer);
-	timer_start(&b->timer, REFRESH_MS, on_time);
+}
+
+static void
+ask_page(struct blocklist *b)
+{
+	struct elem *pubsub, *set;
+	struct stanza *iq = request(b, IQ_GET, &pubsub);
+
+	elem_set_copy(elem_add(pubsub, EL_PUBSUB_ITEMS), AT_NODE, b->node_id);
+	set = elem_add(pubsub, EL_RSM);
+	elem_add_text(set, EL_RSM_MAX, str_printf(iq->arena, "%d", PAGE));
+	if (b->after.n > 0)
+		elem_add_text(set, EL_RSM_AFTER, str_dup(iq->arena, b->after));
+	iq_send(iq, ANSWER_MS, on_items, b);
 }
 
 static void
 on_subscribed(void *ctx, struct stanza *answer)
 {
 	struct blocklist *b = ctx;
-	struct elem *pubsub;
-	struct stanza *iq;
 
 	if (answer == NULL || answer->type != IQ_RESULT) {
 		fail(b, "no subscription");
@@ -297,9 +340,10 @@ on_subscribed(void *ctx, struct stanza *answer)
 		return;
 	}
 	stanza_free(&answer);
-	iq = request(b, IQ_GET, &pubsub);
-	elem_set_copy(elem_add(pubsub, EL_PUBSUB_ITEMS), AT_NODE, b->node_id);
-	iq_send(iq, ANSWER_MS, on_items, b);
+	tell(change_new(b, BEGIN, 0));
+	b->found = 0;
+	str_free(&b->after);
+	ask_page(b);
 }
 
 static void
@@ -420,6 +464,7 @@ blocklist_free(struct blocklist **b)
 	timer_stop(&(*b)->timer);
 	iq_forget(*b);
 	clear(*b);
+	str_free(&(*b)->after);
 	str_free(&(*b)->key);
 	xfree(*b);
 	*b = NULL;
