@@ -95,6 +95,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.close_connection = True
             return
         bucket.asked.append((self.command, self.path, dict(self.headers)))
+        bucket.gate.wait(30)
         try:
             if bucket.trouble:
                 raise Refused(bucket.trouble, "SlowDown")
@@ -145,12 +146,15 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
 
 class Bucket:
-    """`asked` has what came; `trouble`, if set, is what all is answered by."""
+    """`asked` has what came; `trouble`, if set, is what all is answered by;
+    nothing is while the `gate` is shut."""
     is_strict = True
 
     def __init__(self):
         self.objects, self.asked, self.trouble = {}, [], 0
         self.is_closed = False
+        self.gate = threading.Event()
+        self.gate.set()
         self.server = http.server.ThreadingHTTPServer(
             ("127.0.0.1", 0), Handler)
         self.server.daemon_threads = True
@@ -165,6 +169,7 @@ class Bucket:
 
     def close(self):
         self.is_closed = True
+        self.gate.set()
         self.server.shutdown()
         self.server.server_close()
 

@@ -2,6 +2,7 @@
 """Uploads in a bucket of an S3 server, through us and directly, and what holds
 of the promises that files of our own keep."""
 
+import asyncio
 import http.client
 import os
 import re
@@ -340,6 +341,39 @@ def test_gone(direct, bucket, event_loop):
     event_loop.run_until_complete(direct.wait_for(
         lambda: bucket.count() == 0, "romeo's files to go"))
     assert ask(direct, "GET", links[1])[0] == 404
+
+
+@strict
+def test_turned_off(direct, bucket, event_loop):
+    """While the bucket is to remove a file: that goes on to its end."""
+    romeo = Client(direct).login("romeo")
+    put, get = slot(romeo)
+    assert visit(put, "PUT", b"hello",
+                 {"Content-Type": "text/plain"})[0] == 200
+    bucket.gate.clear()
+    for mark, content in (
+            ("m1", f"<body>{BASE}{get}</body>"
+             "<origin-id xmlns='urn:xmpp:sid:0' id='m1'/>"),
+            ("r1", "<retract xmlns='urn:xmpp:message-retract:1' id='m1'/>"
+             "<store xmlns='urn:xmpp:hints'/>")):
+        romeo.send("<message xmlns='jabber:client' to='juliet@localhost' "
+                   f"type='chat' id='{mark}'>{content}</message>")
+    event_loop.run_until_complete(direct.wait_for(
+        lambda: bucket.asked[-1][0] == "DELETE", "the bucket to be asked"))
+    settings = direct.overrides["modules"]["http_upload"]
+    for is_on in (False, True):
+        settings["enabled"] = is_on
+        direct.write_config()
+        event_loop.run_until_complete(direct.ctl_ok("reload_config"))
+        assert (ask(direct, "OPTIONS", get)[0] == 204) == is_on
+        if not is_on:
+            # Longer than an instance stays that nobody holds.
+            event_loop.run_until_complete(asyncio.sleep(0.5))
+            bucket.gate.set()
+            event_loop.run_until_complete(direct.wait_for(
+                lambda: bucket.count() == 0, "the file to go"))
+    assert ask(direct, "GET", get)[0] == 404
+    slot(romeo)
 
 
 async def test_api(direct, bucket):
