@@ -3,6 +3,7 @@
 #include "modules/shared_roster/shared_roster.h"
 
 #define PAGE 100
+#define AGAIN_MS 5000
 
 static void next_op(struct mod *m);
 
@@ -103,13 +104,14 @@ learn_part(void *ctx, unsigned worker)
 		return;
 	for (size_t i = 0; i < op->count; i++)
 		table_set(&s->table, op->change[i].id, op->change[i].text);
+	if (!s->is_ready)
+		return;
 	table_index(&s->table);
-	if (s->is_ready)
-		shared_sync(m);
+	shared_sync(m);
 }
 
 static void
-go_on(struct host *host)
+go_on(struct host *host, int err)
 {
 	struct mod *m = mod_find(host, "shared_roster");
 	struct shared *s = m != NULL ? mod_state(m) : NULL;
@@ -117,8 +119,9 @@ go_on(struct host *host)
 	if (s == NULL || s->is_stopped)
 		return;
 	s->is_busy = false;
-	if (s->table.all != NULL && s->table.all->count > 0 &&
-	    s->table.everyone == NULL)
+	if (err < 0)
+		shared_people_again(m);
+	else if (!table_is_whole(&s->table))
 		shared_people_soon(m);
 	next_op(m);
 }
@@ -130,7 +133,7 @@ on_learnt(void *ctx)
 	struct host *host = op->host;
 
 	op_end(op, 0);
-	go_on(host);
+	go_on(host, 0);
 }
 
 static void
@@ -141,7 +144,7 @@ on_kept(void *ctx, int err)
 
 	if (err < 0) {
 		op_end(op, err);
-		go_on(host);
+		go_on(host, err);
 	} else {
 		worker_gather(learn_part, on_learnt, op);
 	}
@@ -156,14 +159,24 @@ carry_out(struct op *op)
 	for (size_t i = 0; i < op->count; i++) {
 		const struct change *c = &op->change[i];
 
-		if (str_is(c->id, EVERYONE))
-			continue;
 		if (str_is_none(c->text))
 			kv_del(w, owner, STR(STORE), c->id);
 		else
 			kv_put(w, owner, STR(STORE), c->id, c->text);
 	}
 	store_commit(&w, on_kept, op);
+}
+
+static void
+fail_commands(struct shared *s)
+{
+	struct op *op;
+
+	LIST_EACH(op, &s->ops, struct op, node)
+	{
+		if (op->cmd != NULL)
+			op_end(op, s->load_err);
+	}
 }
 
 /* On the lead. What only reads has answered its command itself. */
@@ -174,6 +187,8 @@ next_op(struct mod *m)
 	struct op *op;
 	bool is_ours;
 
+	if (s->load_err < 0)
+		fail_commands(s);
 	while (s->is_ready && !s->is_busy &&
 	       (op = LIST_FIRST(&s->ops, struct op, node)) != NULL) {
 		/* One of a command that has answered is gone. */
@@ -191,6 +206,7 @@ next_op(struct mod *m)
 /* ---- the beginning ----------------------------------------------------- */
 
 static void load_page(struct mod *m, struct str after);
+static void on_load(struct timer *t);
 
 static void
 on_page(void *ctx, int err, const struct kv_item *items, size_t count)
@@ -201,8 +217,12 @@ on_page(void *ctx, int err, const struct kv_item *items, size_t count)
 	if (s->is_stopped)
 		return;
 	if (err < 0) {
-		log_error(
-		    mod_log(m), "its groups can't be read: %s", err_text(err));
+		if (s->load_err == 0)
+			log_error(mod_log(m), "its groups can't be read: %s",
+			    err_text(err));
+		s->load_err = err;
+		next_op(m);
+		timer_start(&s->load, AGAIN_MS, on_load);
 		return;
 	}
 	for (size_t i = 0; i < count; i++)
@@ -212,6 +232,7 @@ on_page(void *ctx, int err, const struct kv_item *items, size_t count)
 		return;
 	}
 	table_index(&s->table);
+	s->load_err = 0;
 	s->is_ready = true;
 	shared_sync(m);
 	if (!shared_is_lead(m))
@@ -229,6 +250,15 @@ load_page(struct mod *m, struct str after)
 	    mod_host(m)->jid.bare, STR(STORE), after, false, PAGE, on_page, m);
 }
 
+static void
+on_load(struct timer *t)
+{
+	struct mod *m = shared_mod(CONTAINER_OF(t, struct shared, load));
+
+	if (m != NULL)
+		load_page(m, STR_NONE);
+}
+
 void
 shared_ops_start(struct mod *m)
 {
@@ -244,6 +274,7 @@ shared_ops_stop(struct mod *m)
 	struct shared *s = mod_state(m);
 	struct op *op;
 
+	timer_stop(&s->load);
 	while ((op = LIST_FIRST(&s->ops, struct op, node)) != NULL)
 		op_end(op, ERR_CLOSED);
 }

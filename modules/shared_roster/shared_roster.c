@@ -17,8 +17,12 @@ shared_reload(struct mod *m)
 {
 	const struct shared *s = mod_state(m);
 
-	if (s->is_ready && shared_is_lead(m))
-		shared_source_start(m);
+	if (!s->is_ready || !shared_is_lead(m))
+		return;
+	/* There may be room for all now. */
+	if (s->table.all->count > 0)
+		shared_people_soon(m);
+	shared_source_start(m);
 }
 
 static void

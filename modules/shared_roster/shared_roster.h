@@ -10,7 +10,7 @@
 #include "core/module.h"
 
 #define STORE "shared_roster"
-#define EVERYONE "@all" /* a group of all accounts; not kept */
+#define EVERYONE "@all" /* a group of all accounts, as last counted */
 #define ID_MAX 255
 #define TEXT_MAX 1000
 #define DISPLAY_MAX 64
@@ -39,8 +39,8 @@ struct group {
 
 /* What one worker knows of a host's groups. */
 struct table {
-	struct map groups; /* by id */
-	struct group *everyone;
+	struct map groups;	/* by id */
+	struct group *everyone; /* or NULL: not known, or not needed */
 	/* Made anew after each change. */
 	struct arena *index;
 	struct map by_user;  /* struct links: groups that he is named in */
@@ -58,6 +58,8 @@ struct links {
 /* The group's text replaces what there was of that id; none: it is gone. */
 void table_set(struct table *t, struct str id, struct str text);
 void table_index(struct table *t);
+/* False while a group has all accounts and these are not known yet. */
+bool table_is_whole(const struct table *t);
 void table_free(struct table *t);
 struct group *table_find(const struct table *t, struct str id);
 /* As an object to be changed, and as the text that is kept. */
@@ -69,16 +71,18 @@ struct map table_grants(const struct table *t, struct arena *a,
 struct shared {
 	struct table table;
 	bool is_ready, is_stopped;
+	int load_err; /* of the last attempt to read them */
+	struct timer load;
 	/* sync.c: accounts whose rosters are to be looked at. */
 	struct arena *todo_arena;
 	struct jid *todo;
-	size_t todo_count, todo_next;
+	size_t todo_count, todo_next, todo_left;
 	struct timer todo_timer;
 	/* On the lead alone: changes, the one under way first. */
 	struct list ops;
 	bool is_busy;
 	struct timer refresh, people;
-	bool is_asking, is_counting, was_down;
+	bool is_asking, is_counting, was_down, was_over;
 };
 
 /* sync.c */
@@ -118,10 +122,14 @@ void shared_ops_stop(struct mod *m);
 
 /* source.c */
 
+/* The instance that a timer of its state is of. */
+struct mod *shared_mod(const struct shared *s);
 void shared_source_start(struct mod *m);
 void shared_source_stop(struct mod *m);
 /* Who has an account may have changed; on the lead. */
 void shared_people_soon(struct mod *m);
+/* The same after a failure of the store. */
+void shared_people_again(struct mod *m);
 
 extern const struct command shared_commands[];
 

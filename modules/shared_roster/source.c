@@ -6,6 +6,7 @@
 #include "modules/shared_roster/shared_roster.h"
 
 #define PEOPLE_MS 300
+#define AGAIN_MS 5000
 
 /* ---- the directory ----------------------------------------------------- */
 
@@ -171,9 +172,8 @@ on_groups(struct mod *m, int err, const char *why,
 	timer_start(&s->refresh, o->refresh_ms, on_refresh);
 }
 
-/* The instance that a timer of its state is of. */
-static struct mod *
-mod_of(const struct shared *s)
+struct mod *
+shared_mod(const struct shared *s)
 {
 	struct mod *m;
 
@@ -205,7 +205,7 @@ ask(struct mod *m)
 static void
 on_refresh(struct timer *t)
 {
-	struct mod *m = mod_of(CONTAINER_OF(t, struct shared, refresh));
+	struct mod *m = shared_mod(CONTAINER_OF(t, struct shared, refresh));
 
 	if (m != NULL)
 		ask(m);
@@ -271,27 +271,47 @@ on_names(struct account_walk *w, const struct str *names, size_t count)
 }
 
 static void
+drop_people(struct people *p)
+{
+	struct arena *a = p->op->arena;
+
+	json_decref(p->members);
+	arena_free(&a);
+}
+
+static void
 on_walked(void *ctx, int err)
 {
 	struct people *p = ctx;
 	struct mod *m = mod_find(p->host, "shared_roster");
 	struct shared *s = people_state(p);
 	const struct shared_options *o = m != NULL ? mod_options(m) : NULL;
-	struct arena *a = p->op->arena;
+	bool is_over;
 
 	if (s != NULL)
 		s->is_counting = false;
-	if (s == NULL || s->is_stopped || err < 0) {
-		json_decref(p->members);
-		arena_free(&a);
+	if (s == NULL || s->is_stopped) {
+		drop_people(p);
 		return;
 	}
-	if (json_object_size(p->members) > o->members_max) {
-		log_warn(mod_log(m),
-		    "'members' is less than there are accounts: nobody has "
-		    "them all in his roster");
-		json_object_clear(p->members);
+	if (err < 0) {
+		drop_people(p);
+		shared_people_again(m);
+		return;
 	}
+	is_over = json_object_size(p->members) > o->members_max;
+	if (is_over && !s->was_over)
+		log_warn(mod_log(m),
+		    "'members' is less than there are accounts: all who are "
+		    "in groups of all stay as they are");
+	s->was_over = is_over;
+	if (is_over && s->table.everyone != NULL) {
+		drop_people(p);
+		return;
+	}
+	/* The first list, of too many: nobody was given any yet. */
+	if (is_over)
+		json_object_clear(p->members);
 	op_change(
 	    p->op, STR(EVERYONE), json_pack("{s:o}", "members", p->members));
 	shared_post(p->op);
@@ -303,7 +323,7 @@ on_people(struct timer *t)
 	static const struct account_visitor visitor = { .page = on_names,
 		.end = on_walked };
 	struct shared *s = CONTAINER_OF(t, struct shared, people);
-	struct mod *m = mod_of(s);
+	struct mod *m = shared_mod(s);
 	struct people *p;
 	struct op *op;
 
@@ -322,11 +342,23 @@ on_people(struct timer *t)
 	account_walk(p->host, &visitor, p);
 }
 
-void
-shared_people_soon(struct mod *m)
+static void
+people_in(struct mod *m, uint64_t ms)
 {
 	struct shared *s = mod_state(m);
 
 	if (!timer_is_running(&s->people))
-		timer_start(&s->people, PEOPLE_MS, on_people);
+		timer_start(&s->people, ms, on_people);
+}
+
+void
+shared_people_soon(struct mod *m)
+{
+	people_in(m, PEOPLE_MS);
+}
+
+void
+shared_people_again(struct mod *m)
+{
+	people_in(m, AGAIN_MS);
 }

@@ -2,11 +2,12 @@
 /* Rosters are made to say what the groups say, as accounts are loaded. */
 #include "modules/shared_roster/shared_roster.h"
 
-/* Accounts in memory: so many each time, so that nobody has to wait. */
-#define BATCH 8
+/* Accounts in memory: so much each time, so that nobody has to wait. */
+#define BATCH 500 /* grants */
 #define PAUSE_MS 1
 
-static void
+/* How many grants it looked at. */
+static size_t
 account_sync(struct mod *m, struct account *acct)
 {
 	const struct shared *s = mod_state(m);
@@ -15,6 +16,7 @@ account_sync(struct mod *m, struct account *acct)
 	    table_grants(&s->table, a, mod_host(m), acct->jid.local);
 	const struct roster_item *item;
 	struct roster_grant *grant;
+	size_t count;
 
 	for (size_t i = 0; (item = roster_next(acct, &i)) != NULL;) {
 		if (item->shared == ROSTER_NONE ||
@@ -26,8 +28,10 @@ account_sync(struct mod *m, struct account *acct)
 	}
 	for (size_t i = 0; (grant = map_next(&grants, &i)) != NULL;)
 		roster_share(acct, grant, NULL, NULL);
+	count = grants.count;
 	map_fini(&grants);
 	arena_free(&a);
+	return count;
 }
 
 void
@@ -36,7 +40,7 @@ shared_on_roster(struct mod *m, struct account *acct)
 	const struct shared *s = mod_state(m);
 
 	/* Until the groups are known, what was given stays. */
-	if (s->is_ready)
+	if (s->is_ready && table_is_whole(&s->table))
 		account_sync(m, acct);
 }
 
@@ -47,18 +51,20 @@ on_todo(struct timer *t)
 	struct account *acct;
 	struct mod *m;
 
-	for (size_t i = 0; i < BATCH && s->todo_next < s->todo_count; i++) {
-		const struct jid *jid = &s->todo[s->todo_next++];
+	for (size_t n = 0; n < BATCH && s->todo_left > 0; n++) {
+		const struct jid *jid = &s->todo[s->todo_next];
 
+		s->todo_next = (s->todo_next + 1) % s->todo_count;
+		s->todo_left--;
 		acct = account_peek(jid->bare);
 		m = acct != NULL ? mod_find(acct->host, "shared_roster") : NULL;
 		if (m == NULL)
 			continue;
 		account_pin(acct);
-		account_sync(m, acct);
+		n += account_sync(m, acct);
 		account_unpin(acct);
 	}
-	if (s->todo_next < s->todo_count)
+	if (s->todo_left > 0)
 		timer_start(t, PAUSE_MS, on_todo);
 	else
 		arena_free(&s->todo_arena);
@@ -94,12 +100,18 @@ shared_sync(struct mod *m)
 	struct noting n = { m, 0 };
 
 	shared_sync_stop(m);
+	/* It will be called again when all is known. */
+	if (!table_is_whole(&s->table))
+		return;
 	account_each(count_one, &n);
 	if (n.count == 0)
 		return;
 	s->todo_arena = arena_new(0);
 	s->todo = arena_alloc(s->todo_arena, n.count * sizeof(*s->todo));
 	account_each(note_one, &n);
+	/* From where it was, or many changes would keep the last waiting. */
+	s->todo_next %= s->todo_count;
+	s->todo_left = s->todo_count;
 	timer_start(&s->todo_timer, 0, on_todo);
 }
 
@@ -110,5 +122,5 @@ shared_sync_stop(struct mod *m)
 
 	timer_stop(&s->todo_timer);
 	arena_free(&s->todo_arena);
-	s->todo_count = s->todo_next = 0;
+	s->todo_count = s->todo_left = 0;
 }

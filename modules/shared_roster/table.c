@@ -203,6 +203,17 @@ table_index(struct table *t)
 		for (size_t k = 0; k < g->display_count; k++)
 			link_to(a, &t->shown_by, g->display[k], g);
 	}
+	/* It isn't kept up to date while no group wants it. */
+	if (t->all->count == 0) {
+		group_free(t->everyone);
+		t->everyone = NULL;
+	}
+}
+
+bool
+table_is_whole(const struct table *t)
+{
+	return t->all != NULL && (t->all->count == 0 || t->everyone != NULL);
 }
 
 /* ---- what they give ---------------------------------------------------- */
