@@ -65,18 +65,45 @@ guest_forget(struct guest *g)
 	account_unpin(acct);
 }
 
+/* It may outlast the guest's slot, which goes when the module stops. */
+struct removal {
+	struct mod *mod;	 /* held */
+	struct account *account; /* pinned */
+};
+
 static void
 on_removed(void *ctx, int err)
 {
-	struct guest *g = ctx;
+	struct removal *r = ctx;
+	struct guest *g = account_slot_peek(r->account, r->mod);
+	bool is_gone = err == 0 || err == ERR_ABSENT;
 
-	if (err == 0 || err == ERR_ABSENT) {
-		mark_drop(&g->account->jid);
-		guest_forget(g);
-	} else {
+	if (is_gone)
+		mark_drop(&r->account->jid);
+	/* Of an instance that has been started since it is not ours. */
+	if (g != NULL && g->mod == r->mod) {
 		g->is_going = false;
-		timer_start(&g->timer, LOOK_MS, on_look);
+		if (is_gone)
+			guest_forget(g);
+		else
+			timer_start(&g->timer, LOOK_MS, on_look);
 	}
+	account_unpin(r->account);
+	mod_release(r->mod);
+	xfree(r);
+}
+
+static void
+guest_remove(struct guest *g)
+{
+	struct removal *r = xzalloc(sizeof(*r));
+
+	g->is_going = true;
+	r->mod = g->mod;
+	r->account = g->account;
+	mod_hold(r->mod);
+	account_pin(r->account);
+	account_remove(&r->account->jid, on_removed, r);
 }
 
 static bool
@@ -97,12 +124,10 @@ on_look(struct timer *t)
 
 	if (!list_is_empty(&g->account->sessions))
 		g->has_been = true;
-	if (has_left(g)) {
-		g->is_going = true;
-		account_remove(&g->account->jid, on_removed, g);
-	} else {
+	if (has_left(g))
+		guest_remove(g);
+	else
 		timer_start(t, LOOK_MS, on_look);
-	}
 }
 
 void
@@ -334,8 +359,10 @@ start(struct mod *m)
 	marks_read(s, STR_NONE);
 }
 
-/* Those who are there stay until they go; the next start knows them by their
- * marks. */
+/*
+ * Nobody would bound those who are there: they go. When all ends the next start
+ * knows them by their marks.
+ */
 static void
 stop(struct mod *m)
 {
@@ -343,8 +370,11 @@ stop(struct mod *m)
 	struct guest *g;
 
 	LIST_EACH(g, &st->guests, struct guest, node)
-	if (!g->is_going)
+	{
+		if (!g->is_going && !mod_is_ending())
+			guest_remove(g);
 		guest_forget(g);
+	}
 	addr_rate_fini(&st->rate);
 }
 

@@ -156,6 +156,12 @@ mod_release(struct mod *m)
 }
 
 bool
+mod_is_ending(void)
+{
+	return worker->is_ending;
+}
+
+bool
 mod_each_http(const struct host *host,
     bool (*fn)(void *ctx, struct mod *m, const struct http_route *routes),
     void *ctx)

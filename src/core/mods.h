@@ -108,6 +108,7 @@ struct worker {
 	struct map services;
 	unsigned generation; /* of what modules offer */
 	unsigned top;	     /* the highest index of a module that there was */
+	bool is_ending;
 };
 
 extern _Thread_local struct worker *worker;

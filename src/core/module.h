@@ -326,6 +326,8 @@ API const struct jid *mod_service(const struct mod *m);
 /* It stays in memory, its code too, until it is released; on its loop. */
 API void mod_hold(struct mod *m);
 API void mod_release(struct mod *m);
+/* For stop(): the server ends, not the module alone. */
+API bool mod_is_ending(void);
 /* On this worker, for the host; NULL if it is not on there. */
 API struct mod *mod_find(const struct host *host, const char *name);
 

@@ -74,6 +74,7 @@ modules_stop_worker(void)
 
 	if (worker == NULL)
 		return;
+	worker->is_ending = true;
 	worker_carry_out(&nothing);
 	timer_stop(&worker->bury);
 }

@@ -217,6 +217,33 @@ async def test_resumes_and_ends(make_server):
     await gone(server)
 
 
+async def test_turned_off(make_server):
+    """Guests are no users when nobody bounds them: they go."""
+    server = make_server(config())
+    await server.start()
+    await server.register("romeo")
+    one, leaving, coming = (await enter(server), await enter(server),
+                            await arrive(server))
+    coming.begin_auth("ANONYMOUS", b"")
+    await coming.sasl_answer("success")
+    leaving.cut()
+    await server.ctl_ok("module_unload", "anonymous")
+    error = await one.take(lambda e: e.name == "error")
+    assert error.find("not-authorized") is not None, str(error)
+    await gone(server, ["romeo"])
+    coming.close()
+    await server.ctl_ok("module_load", "anonymous")
+
+
+async def test_stays_at_restart(make_server):
+    """What ends is the server: its next start sees to them."""
+    server = make_server(config())
+    await server.start()
+    await (await enter(server)).enable_sm()
+    await server.restart()
+    await gone(server)
+
+
 async def test_sasl2(make_server):
     """By SASL2 and Bind 2: no token, for there is nothing to come back to."""
     server = make_server(config())
