@@ -18,13 +18,36 @@ is_allowed_set(const struct stanza *iq)
 }
 
 static bool
+invites_remote(const struct stanza *st)
+{
+	const struct elem *x = elem_child(st->root, EL_MUC_USER), *e;
+	struct jid to;
+
+	for (; x != NULL; x = elem_next(x, EL_MUC_USER))
+		for (e = elem_child(x, EL_MUC_USER_INVITE); e != NULL;
+		     e = elem_next(e, EL_MUC_USER_INVITE))
+			if (jid_parse(st->arena, elem_attr(e, AT_TO), &to) ==
+				0 &&
+			    router_is_remote(to.domain))
+				return true;
+	return false;
+}
+
+/* By itself, or by a service here that sends it on: to several, to a room. */
+static bool
+is_for_remote(const struct stanza *st)
+{
+	return (!jid_is_none(&st->to) && router_is_remote(st->to.domain)) ||
+	       elem_child(st->root, EL_ADDRESSES) != NULL || invites_remote(st);
+}
+
+static bool
 may_send(struct mod *m, const struct stanza *st)
 {
 	const struct anonymous_options *o = mod_options(m);
 	const struct elem *payload;
 
-	if (!o->is_remote && !jid_is_none(&st->to) &&
-	    router_is_remote(st->to.domain))
+	if (!o->is_remote && is_for_remote(st))
 		return false;
 	if (st->type & PRESENCE_SUBSCRIPTIONS)
 		return false;

@@ -20,6 +20,7 @@ def config(**options):
     options = {"rate": "unlimited", **options}
     modules = {"mam": {}, "offline": {}, "disco": {}, "private": {},
                "pep": {}, "vcard": {}, "http_upload": {}, "muc": {},
+               "multicast": {},
                "register": {"enabled": True}}
     return {"limits": {"resume": "2s"},
             "listen": [{"type": "c2s", "ip": "127.0.0.1", "port": "c2s",
@@ -147,6 +148,19 @@ async def test_keeps_nothing(make_server):
                      ("iq type='get' id='1'", "elsewhere.example")):
         one.send(f"<{kind} to='{to}'><query xmlns='jabber:iq:version'/>"
                  f"</{kind.split()[0]}>")
+        got = await one.take(lambda e: e.get("type") == "error")
+        assert got.find("error").find("forbidden") is not None, str(got)
+    # Nor by way of those who would pass it on.
+    for to, inner in (
+            ("multicast.localhost",
+             "<addresses xmlns='http://jabber.org/protocol/address'>"
+             "<address type='to' jid='juliet@elsewhere.example'/>"
+             "</addresses>"),
+            (f"verona@{ROOMS}",
+             "<x xmlns='http://jabber.org/protocol/muc#user'>"
+             "<invite to='romeo@localhost'/>"
+             "<invite to='juliet@elsewhere.example'/></x>")):
+        one.send(f"<message to='{to}'>{inner}</message>")
         got = await one.take(lambda e: e.get("type") == "error")
         assert got.find("error").find("forbidden") is not None, str(got)
     for kind in ("subscribe", "subscribed", "unsubscribe", "unsubscribed"):
