@@ -2,7 +2,7 @@
 /* XEP-0445: a token shown on the stream, before signing up (XEP-0077). */
 #include "modules/invites/invites.h"
 
-/* A token being looked up; the stream is held. */
+/* A token being looked up; whoever asked holds the stream. */
 struct showing {
 	struct mod *mod;
 	struct stream *stream;
@@ -26,7 +26,6 @@ on_found(void *ctx, int err, const struct invite *inv)
 		addr_rate_take(
 		    &s->failures, &o->ip_rate, stream_peer(w->stream));
 	w->done(w->ctx, err);
-	stream_release(w->stream);
 	xfree(w);
 }
 
@@ -50,7 +49,6 @@ invite_show(const struct host *host, struct stream *stream, struct str token,
 	w->token = token;
 	w->done = done;
 	w->ctx = ctx;
-	stream_hold(stream);
 	invite_find(m, token, on_found, w);
 }
 
@@ -81,6 +79,7 @@ on_shown(void *ctx, int err)
 	}
 	stream_send_elem(p->stream, p->iq->root);
 	stanza_free(&p->iq);
+	stream_release(p->stream);
 	xfree(p);
 }
 
@@ -94,6 +93,7 @@ on_stream_iq(struct mod *m, struct stream *stream, struct stanza *iq)
 	p = (struct preauth *)xzalloc(sizeof(*p));
 	p->stream = stream;
 	p->iq = iq;
+	stream_hold(stream);
 	invite_show(mod_host(m), stream,
 	    elem_attr(stanza_payload(iq), AT_TOKEN), on_shown, p);
 	return STANZA_DONE;

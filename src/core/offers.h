@@ -35,7 +35,7 @@ struct retraction_listener {
 /*
  * "invitations": accounts made by a token that a stream has shown
  * (stream_note()). show: what <preauth/> does; ERR_ABSENT when the token is no
- * good, ERR_LIMIT when too many were not; the stream is held until then.
+ * good, ERR_LIMIT when too many were not; the caller holds the stream.
  * redeem: ERR_ABSENT when it is good no more, ERR_LIMIT when
  * it is being used, else as account_register(). is_reserved: ERR_EXISTS when
  * the user name is kept for somebody. done(ctx, err) comes on the calling loop.

@@ -143,6 +143,27 @@ async def test_account_by_code_in_form(server):
     assert codes[0] not in "\n".join(server.lines())
 
 
+async def test_what_follows_waits(server):
+    """What comes behind a sign-up or a token waits for its answer."""
+    token = token_of(command(server, "invite", "localhost"))
+    client = await stream(server, "juliet")
+    form = "".join(f"<field var='{k}'><value>{v}</value></field>"
+                   for k, v in {"FORM_TYPE": "jabber:iq:register",
+                                "username": "juliet",
+                                "password": "secret word",
+                                "{urn:xmpp:pars:0}token": token}.items())
+    for payload in (
+            f"<preauth xmlns='urn:xmpp:pars:0' token='{'0' * 32}'/>",
+            "<query xmlns='jabber:iq:register'><x xmlns='jabber:x:data' "
+            f"type='submit'>{form}</x></query>"):
+        client.wire.send(
+            f"<iq type='set' id='a' to='localhost'>{payload}</iq>"
+            "<iq type='get' id='b' to='localhost'>"
+            "<query xmlns='jabber:iq:register'/></iq>")
+        assert [(await client.elem()).get("id") for _ in "ab"] == ["a", "b"]
+    assert accounts(server) == {"romeo", "boss", "juliet"}
+
+
 async def test_codes_in_forms_are_not_guessed(launch):
     server = await launch(ip_rate="2/1h")
     token = token_of(command(server, "invite", "localhost"))
