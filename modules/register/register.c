@@ -134,12 +134,16 @@ static void
 redeem(void *ctx, int err)
 {
 	struct signup *s = ctx;
+	const struct invitations *inv = invitations_of(s->mod);
 
+	/* The module may have gone since the token was shown. */
+	if (err == 0 && inv == NULL)
+		err = ERR_ABSENT;
 	if (err < 0)
 		on_made(s, err);
 	else
-		invitations_of(s->mod)->redeem(mod_host(s->mod), s->token,
-		    &s->jid, s->password, on_made, s);
+		inv->redeem(mod_host(s->mod), s->token, &s->jid, s->password,
+		    on_made, s);
 }
 
 /* By the invitation; without one, not by a name that is kept for somebody. */
