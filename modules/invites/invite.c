@@ -109,6 +109,8 @@ struct work {
 	struct jid who;
 	struct str password, inviter;
 	bool was_checked, is_busy;
+	bool is_patient;   /* it waits while the invitation is being used */
+	struct work *next; /* that waits as well */
 	struct loop *asker;
 	int err;
 	void (*tell)(struct work *k);
@@ -119,6 +121,7 @@ struct work {
 		store_count_fn *swept;
 	};
 	uint64_t count; /* of those swept */
+	size_t left;	/* still to be swept */
 	void *ctx;
 };
 
@@ -161,20 +164,28 @@ state_of(const struct work *k)
 	return m != NULL ? (struct invites *)mod_state(m) : NULL;
 }
 
+static void begin(struct work *k, void (*next)(struct work *k));
+
 /* At the host's home, or wherever it ran. */
 static void
 work_end(struct work *k, int err)
 {
 	struct invites *s = k->is_busy ? state_of(k) : NULL;
 	struct busy *b = s != NULL ? map_get(&s->busy, k->id) : NULL;
+	struct work *w, *next = NULL;
 
 	if (b != NULL) {
+		next = b->waiting;
 		map_del(&s->busy, k->id);
 		str_free(&b->id);
 		xfree(b);
 	}
 	k->err = err;
 	loop_post(k->asker, told, k);
+	while ((w = next) != NULL) {
+		next = w->next;
+		begin(w, w->tell);
+	}
 }
 
 static void
@@ -361,11 +372,7 @@ use(struct work *k, struct str by, store_done_fn *done)
 {
 	struct str host = k->host->jid.full;
 	struct store_write *w = store_write_new(host);
-	const struct invites *s = state_of(k);
-	const struct busy *b = s != NULL ? map_get(&s->busy, k->id) : NULL;
 
-	if (b != NULL && b->is_over)
-		k->inv.expires = MIN(k->inv.expires, clock_real());
 	k->inv.uses--;
 	k->inv.used_by = by;
 	put(w, host, &k->inv);
@@ -382,7 +389,15 @@ begin(struct work *k, void (*next)(struct work *k))
 	struct invites *s = state_of(k);
 	struct busy *b;
 
-	if (s == NULL || map_get(&s->busy, k->id) != NULL) {
+	b = s != NULL ? map_get(&s->busy, k->id) : NULL;
+	if (b != NULL && k->is_patient) {
+		k->tell = next;
+		k->next = b->waiting;
+		b->waiting = k;
+		return;
+	}
+	if (s == NULL || b != NULL) {
+		k->tell = tell_done;
 		work_end(k, s == NULL ? ERR_ABSENT : ERR_LIMIT);
 		return;
 	}
@@ -392,6 +407,25 @@ begin(struct work *k, void (*next)(struct work *k))
 	k->is_busy = true;
 	k->tell = next;
 	kv_get(k->host->jid.full, STORE, k->id, on_kept, k);
+}
+
+void
+invites_let_go(struct invites *s)
+{
+	struct busy *b;
+
+	for (size_t i = 0; (b = map_next(&s->busy, &i)) != NULL;) {
+		struct work *w, *next = b->waiting;
+
+		while ((w = next) != NULL) {
+			next = w->next;
+			w->tell = tell_done;
+			work_end(w, ERR_ABSENT);
+		}
+		str_free(&b->id);
+		xfree(b);
+	}
+	map_fini(&s->busy);
 }
 
 /* The inviter and the new account know each other from the start. */
@@ -604,10 +638,13 @@ expire(struct work *k)
 	struct store_write *w;
 
 	k->tell = tell_done;
-	if (k->err < 0) {
+	/* That who invites has been banned is no obstacle. */
+	if (k->err < 0 && (k->inv.uses == 0 || is_over(&k->inv))) {
 		work_end(k, k->err);
 		return;
 	}
+	/* Who has shown it may be too late, but not use what is used up. */
+	k->inv.uses = 0;
 	k->inv.expires = clock_real();
 	w = store_write_new(k->host->jid.full);
 	put(w, k->host->jid.full, &k->inv);
@@ -620,15 +657,22 @@ expire_at_home(void *msg)
 	begin((struct work *)msg, expire);
 }
 
-void
-invite_expire(struct mod *m, struct str id, store_done_fn *done, void *ctx)
+static struct work *
+expiry_new(
+    const struct host *host, struct str id, store_done_fn *done, void *ctx)
 {
-	struct work *k = work_new(mod_host(m), STR(""), ctx);
+	struct work *k = work_new(host, STR(""), ctx);
 
 	k->id = str_dup(k->arena, id);
 	k->done = done;
-	k->tell = tell_done;
-	go_home(k, expire_at_home);
+	k->is_patient = true;
+	return k;
+}
+
+void
+invite_expire(struct mod *m, struct str id, store_done_fn *done, void *ctx)
+{
+	go_home(expiry_new(mod_host(m), id, done, ctx), expire_at_home);
 }
 
 static void
@@ -637,18 +681,33 @@ tell_swept(struct work *k)
 	k->swept(k->ctx, k->err, k->count);
 }
 
-/* One that is being used is told; who uses it then writes. */
 static void
-sweep_expire(struct work *k, struct store_write *w, struct invite *inv)
+on_deleted(void *ctx, int err)
 {
-	struct invites *s = state_of(k);
-	struct busy *b = s != NULL ? map_get(&s->busy, inv->id) : NULL;
+	struct work *k = (struct work *)ctx;
 
-	if (b != NULL)
-		b->is_over = true;
-	inv->expires = clock_real();
-	put(w, k->host->jid.full, inv);
-	k->count++;
+	if (err < 0)
+		k->err = err;
+	if (--k->left == 0)
+		work_end(k, k->err);
+}
+
+/* One that has been used up meanwhile is none of them. */
+static void
+on_expired(void *ctx, int err)
+{
+	struct work *k = (struct work *)ctx;
+
+	k->count += err == 0;
+	on_deleted(k, err == ERR_ABSENT ? 0 : err);
+}
+
+/* Each is read again: it may have been used since it was listed. */
+static void
+sweep_expire(struct work *k, struct str id)
+{
+	k->left++;
+	begin(expiry_new(k->host, id, on_expired, k), expire);
 }
 
 static void
@@ -662,6 +721,7 @@ on_all_swept(void *ctx, int err, const struct kv_item *items, size_t count)
 		return;
 	}
 	w = store_write_new(k->host->jid.full);
+	k->left = 1; /* the write */
 	for (size_t i = 0; i < count; i++) {
 		struct invite inv =
 		    invite_read(k->arena, items[i].key, items[i].value);
@@ -671,10 +731,10 @@ on_all_swept(void *ctx, int err, const struct kv_item *items, size_t count)
 			k->count++;
 		} else if (k->inviter.n > 0 && !is_over(&inv) && inv.uses > 0 &&
 			   str_eq(inv.by, k->inviter)) {
-			sweep_expire(k, w, &inv);
+			sweep_expire(k, inv.id);
 		}
 	}
-	store_commit(&w, on_made, k);
+	store_commit(&w, on_deleted, k);
 }
 
 static void

@@ -88,15 +88,10 @@ static void
 invites_stop(struct mod *m)
 {
 	struct invites *s = mod_state(m);
-	struct busy *b;
 
 	adhoc_free(&s->adhoc);
 	addr_rate_fini(&s->failures);
-	for (size_t i = 0; (b = map_next(&s->busy, &i)) != NULL;) {
-		str_free(&b->id);
-		xfree(b);
-	}
-	map_fini(&s->busy);
+	invites_let_go(s);
 }
 
 /* ---- the table ----------------------------------------------------------- */

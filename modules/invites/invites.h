@@ -47,7 +47,7 @@ struct invites_options {
 /* One that is being used. */
 struct busy {
 	struct str id;
-	bool is_over; /* it has been made to expire meanwhile */
+	struct work *waiting; /* for its end, in no order */
 };
 
 struct invites {
@@ -88,7 +88,12 @@ void invite_redeem(const struct host *host, struct str token,
 struct str invite_id(struct arena *a, struct str token);
 void invite_delete(
     struct mod *m, struct str id, store_done_fn *done, void *ctx);
-/* It is good for nothing from now on, but is listed until it goes. */
+/* The module stops: nothing waits any longer. */
+void invites_let_go(struct invites *s);
+/*
+ * It is good for nothing from now on, not even to who has shown it, but is
+ * listed until it goes.
+ */
 void invite_expire(
     struct mod *m, struct str id, store_done_fn *done, void *ctx);
 /*

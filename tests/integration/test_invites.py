@@ -243,7 +243,10 @@ async def test_revoked_by_token(server):
     up; deleted ones are gone."""
     tokens = [token_of(command(server, "invite", "localhost"))
               for _ in range(3)]
+    shown = await stream(server, "tybalt")
+    await preauth(shown, tokens[0])
     command(server, "expire_invite_by_token", "localhost", tokens[0])
+    await refused("not-allowed", sign_up(shown, "tybalt"))
     command(server, "delete_invite_by_token", "localhost", tokens[1])
     rows = command(server, "list_invites", "localhost").splitlines()
     assert sorted(row.split("\t")[1] for row in rows) == ["false", "true"]
@@ -267,9 +270,12 @@ async def test_expired_by_inviter(server):
         await execute(romeo, "urn:xmpp:invite#invite"), "uri"))
     await execute(romeo, "urn:xmpp:invite#invite")
     other = token_of(command(server, "invite", "localhost"))
+    shown = await stream(server, "tybalt")
+    await preauth(shown, token)
     for count in ("2", "0"):
         assert command(server, "expire_invite_tokens", "romeo",
                        "localhost").strip() == count
+    await refused("not-allowed", sign_up(shown, "tybalt"))
     client = await stream(server, "juliet")
     await refused("item-not-found", preauth(client, token))
     await preauth(client, other)
