@@ -49,6 +49,7 @@ class Federation:
             "host_config": {domain: {"modules": {"strangers": {
                 "sender_messages": "unlimited",
                 "account_messages": "unlimited",
+                "offline_max": 1000000,
                 **(strangers or {})}}}},
             **({"modules": modules} if modules else {}),
             "listen": [
