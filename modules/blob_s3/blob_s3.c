@@ -150,6 +150,11 @@ static const struct option options[] = {
 	    "for up to twice as long"),
 	OPT_SPAN("timeout", struct s3_options, timeout_ms, "30s", SECONDS(1),
 	    MINUTES(10), "how long the S3 server may say nothing"),
+	OPT_SPAN("transfer", struct s3_options, transfer_ms, "1h", SECONDS(1),
+	    DAYS(1),
+	    "how long a client's own put may go on when its slot is over: a "
+	    "slot counts until then, and what came of a file that was removed "
+	    "meanwhile is deleted then"),
 	OPT_TEXT("ca_file", struct s3_options, ca_file, "", 4096,
 	    "the authorities of its certificate; empty: the system's"),
 	OPTIONS_END,

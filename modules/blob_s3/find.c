@@ -59,7 +59,11 @@ link_make(struct find *f)
 static void
 find_answer(struct find *f)
 {
-	struct blob_found found = { .meta = f->record.meta, .fd = -1 };
+	struct blob_found found = {
+		.meta = f->record.meta,
+		.fd = -1,
+		.is_open = record_is_open(f->mod, &f->record),
+	};
 
 	if (found.meta.end / 1000 <= clock_real() / 1000) {
 		find_end(f, ERR_ABSENT);
@@ -92,6 +96,12 @@ on_settled(void *ctx, int err)
 }
 
 static void
+on_wrong_removed(void *ctx, int err)
+{
+	find_end(ctx, err < 0 ? err : ERR_ABSENT);
+}
+
+static void
 on_looked(void *ctx, unsigned status, int64_t length)
 {
 	struct find *f = ctx;
@@ -102,8 +112,17 @@ on_looked(void *ctx, unsigned status, int64_t length)
 		find_end(f, ERR_STORE);
 		return;
 	}
+	if (status == 200 && length < 0) {
+		log_error(mod_log(f->mod), "the bucket names no length");
+		find_end(f, ERR_STORE);
+		return;
+	}
+	if (status == 200 && (uint64_t)length != f->record.meta.size) {
+		s3_remove(f->mod, &f->token, 1, on_wrong_removed, f);
+		return;
+	}
 	w = store_write_new(host);
-	if (status == 200 && (uint64_t)length == f->record.meta.size) {
+	if (status == 200) {
 		f->record.state = RECORD_THERE;
 		f->record.until = 0;
 		record_put(w, f->mod, f->token, &f->record);
@@ -136,10 +155,11 @@ on_record(void *ctx, int err, struct str value)
 	if (err < 0)
 		find_end(f, err);
 	else if (!record_read(own, &f->record) ||
-		 f->record.state == RECORD_COMING)
+		 f->record.state == RECORD_COMING ||
+		 f->record.state == RECORD_REMOVED)
 		find_end(f, ERR_ABSENT);
 	else if (f->record.state == RECORD_DIRECT &&
-		 f->record.until < clock_real())
+		 !record_is_open(f->mod, &f->record))
 		look(f);
 	else
 		find_answer(f);

@@ -33,3 +33,12 @@ record_read(struct str text, struct record *r_r)
 	       str_to_i64(str_cut(&first, ' '), &r_r->meta.end) &&
 	       str_to_u64(first, &r_r->meta.size);
 }
+
+bool
+record_is_open(struct mod *m, const struct record *r)
+{
+	const struct s3_options *o = mod_options(m);
+
+	return (r->state == RECORD_DIRECT || r->state == RECORD_REMOVED) &&
+	       r->until + (int64_t)o->transfer_ms >= clock_real();
+}

@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* Blobs that go: objects first, then what is noted of them. */
+/*
+ * Blobs that go: objects first, then what is noted of them. Where somebody else
+ * may still put one, by an address that we can't take back, it is noted that it
+ * is removed, and at the end of that time the object goes once more.
+ */
 #include "modules/blob_s3/s3.h"
 
 #define AT_ONCE 8
@@ -10,6 +14,7 @@ struct removal {
 	struct mod *mod;
 	struct str *token;
 	bool *is_gone;
+	struct record *record;
 	size_t count, next, running;
 	int err;
 	blob_done_fn *done;
@@ -31,6 +36,7 @@ on_removed(void *ctx, int err)
 	struct arena *a = r->arena;
 
 	r->done(r->ctx, err < 0 ? err : r->err);
+	mod_release(r->mod);
 	arena_free(&a);
 }
 
@@ -41,7 +47,9 @@ removal_note(struct removal *r)
 	struct store_write *w = store_write_new(host);
 
 	for (size_t i = 0; i < r->count; i++)
-		if (r->is_gone[i])
+		if (r->is_gone[i] && record_is_open(r->mod, &r->record[i]))
+			record_put(w, r->mod, r->token[i], &r->record[i]);
+		else if (r->is_gone[i])
 			kv_del(w, host, RECORDS, r->token[i]);
 	store_commit(&w, on_removed, r);
 }
@@ -61,30 +69,53 @@ on_gone(void *ctx, unsigned status, int64_t length)
 	removal_go(r);
 }
 
-static bool
-removal_begin(struct removal *r, size_t at)
+/* Of whose it was, nothing is kept. */
+static void
+record_bury(struct record *k, struct str value)
 {
+	static const struct str none = STR_INIT("");
+
+	if (record_read(value, k) && k->state == RECORD_DIRECT)
+		k->state = RECORD_REMOVED;
+	k->meta =
+	    (struct blob_meta){ .owner = none, .name = none, .type = none };
+}
+
+static void
+on_record(void *ctx, int err, struct str value)
+{
+	struct going *g = ctx;
+	struct removal *r = g->removal;
 	struct s3 *s = mod_state(r->mod);
-	struct going *g = arena_new_of(r->arena, struct going);
 	struct s3_request q = { .method = "DELETE" };
 	struct str url;
 
-	if (!address_of(r->arena, s, OURS, r->token[at], &q) ||
+	if (err == 0)
+		record_bury(&r->record[g->at], value);
+	if ((err < 0 && err != ERR_ABSENT) ||
+	    !address_of(r->arena, s, OURS, r->token[g->at], &q) ||
 	    str_is_none(url = address_now(r->arena, s, &q, 300)))
-		return false;
+		on_gone(g, 0, -1);
+	else
+		transfer_start(transfer_new(s, "DELETE", url, on_gone, g));
+}
+
+static void
+removal_begin(struct removal *r, size_t at)
+{
+	struct going *g = arena_new_of(r->arena, struct going);
+
 	g->removal = r;
 	g->at = at;
 	r->running++;
-	transfer_start(transfer_new(s, "DELETE", url, on_gone, g));
-	return true;
+	kv_get(mod_host(r->mod)->jid.full, RECORDS, r->token[at], on_record, g);
 }
 
 static void
 removal_go(struct removal *r)
 {
 	while (r->running < AT_ONCE && r->next < r->count)
-		if (!removal_begin(r, r->next++))
-			r->err = ERR_STORE;
+		removal_begin(r, r->next++);
 	if (r->running == 0)
 		removal_note(r);
 }
@@ -98,8 +129,11 @@ s3_remove(struct mod *m, const struct str *tokens, size_t count,
 
 	r->arena = a;
 	r->mod = m;
+	mod_hold(m);
 	r->token = (struct str *)arena_zalloc(a, (count + 1) * sizeof(*tokens));
 	r->is_gone = (bool *)arena_zalloc(a, count + 1);
+	r->record =
+	    (struct record *)arena_zalloc(a, (count + 1) * sizeof(*r->record));
 	r->count = count;
 	for (size_t i = 0; i < count; i++)
 		r->token[i] = str_dup(a, tokens[i]);
@@ -140,11 +174,15 @@ on_page_done(void *ctx, int err)
 }
 
 static bool
-is_over(const struct kv_item *item, int64_t now)
+is_over(struct mod *m, const struct kv_item *item, int64_t now)
 {
 	struct record r;
 
-	return !record_read(item->value, &r) || r.meta.end <= now ||
+	if (!record_read(item->value, &r))
+		return true;
+	if (r.state == RECORD_REMOVED)
+		return !record_is_open(m, &r);
+	return r.meta.end <= now ||
 	       (r.state == RECORD_COMING && r.until < now &&
 		   !s3_is_claimed(item->key));
 }
@@ -159,7 +197,7 @@ on_page(void *ctx, int err, const struct kv_item *items, size_t count)
 	e->is_at_end = err < 0 || count < PAGE_ITEMS;
 	e->count = 0;
 	for (size_t i = 0; err == 0 && i < count; i++)
-		if (is_over(&items[i], now))
+		if (is_over(e->mod, &items[i], now))
 			old[e->count++] = items[i].key;
 	if (err == 0 && count > 0) {
 		str_free(&e->after);

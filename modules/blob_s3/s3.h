@@ -18,7 +18,7 @@ struct s3_options {
 	struct str endpoint, public_endpoint, region, bucket, prefix;
 	struct str access_key, secret_key, credentials_file, ca_file;
 	unsigned addressing;
-	uint64_t link_ms, timeout_ms;
+	uint64_t link_ms, timeout_ms, transfer_ms;
 	bool is_direct;
 };
 
@@ -60,10 +60,11 @@ enum record_state {
 	RECORD_COMING = 'c', /* by way of us */
 	RECORD_DIRECT = 'd', /* by somebody else: perhaps it is there */
 	RECORD_THERE = 't',
+	RECORD_REMOVED = 'r', /* DIRECT before: perhaps it comes yet */
 };
 struct record {
 	enum record_state state;
-	int64_t until; /* COMING, DIRECT: no more after that */
+	int64_t until; /* all but THERE: no put begins after that */
 	struct blob_meta meta;
 };
 #define RECORDS STR("blob_s3")
@@ -71,6 +72,8 @@ void record_put(struct store_write *w, struct mod *m, struct str token,
     const struct record *r);
 /* Texts are views of `text`. */
 bool record_read(struct str text, struct record *r_r);
+/* Can a put end yet that is not ours? One that has begun takes its time. */
+bool record_is_open(struct mod *m, const struct record *r);
 
 /*
  * transfer.c: one request to the bucket. done() comes in a later turn, once:

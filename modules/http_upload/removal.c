@@ -20,6 +20,7 @@ struct removal {
 	uint64_t bytes;
 	bool is_account; /* there may be more */
 	bool has_claim;	 /* on the one token */
+	bool is_slot;	 /* may be put again, so it counts as one */
 };
 
 static void removal_list(struct removal *r);
@@ -78,7 +79,7 @@ removal_done(void *ctx, int err)
 	struct removal *r = ctx;
 	struct store_write *w;
 
-	if (err < 0) {
+	if (err < 0 || r->is_slot) {
 		removal_free(r);
 		return;
 	}
@@ -145,15 +146,18 @@ static void
 on_indexed(void *ctx, int err, struct str note)
 {
 	struct removal *r = ctx;
+	int64_t end, until;
 
 	/*
 	 * Not in it, it is somebody else's, or gone; or a slot that nobody has
 	 * used, which stays one, and counts as one.
 	 */
-	if (err == 0 && str_to_u64(str_cut(&note, ' '), &r->bytes))
+	if (err == 0 && index_read(note, &r->bytes, &end, &until)) {
+		r->is_slot = until >= clock_real();
 		removal_go(r);
-	else
+	} else {
 		removal_free(r);
+	}
 }
 
 static void

@@ -99,8 +99,8 @@ on_found(void *ctx, int err, const struct blob_found *found)
 	struct str key = index_key(a, k->owner, k->token);
 	struct store_write *w;
 
-	(void)found;
-	if (err < 0 && err != ERR_ABSENT) {
+	/* We can't tell yet: the walk comes again. */
+	if ((err < 0 && err != ERR_ABSENT) || (err == 0 && found->is_open)) {
 		settling_end(k);
 		return;
 	}

@@ -114,6 +114,8 @@ void token_unclaim(struct str token);
 /* "SIZE END UNTIL": until then others may put it, and we don't know; or 0. */
 struct str index_note(
     struct arena *a, uint64_t size, int64_t end, int64_t until);
+bool index_read(
+    struct str note, uint64_t *size_r, int64_t *end_r, int64_t *until_r);
 
 /* removal.c: files that go before their time. */
 void remove_all_of(struct mod *m, struct account *acct);

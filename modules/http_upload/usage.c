@@ -12,8 +12,6 @@
 #define PAGE_ITEMS 500
 /* Slots that are looked after together; then the walk waits for them. */
 #define SETTLED_AT_ONCE 16
-/* A transfer that began in time may end so long after. */
-#define SETTLE_MS SECONDS(1)
 
 /* By the host's index; made and freed with the module. */
 static struct usage {
@@ -108,8 +106,8 @@ index_note(struct arena *a, uint64_t size, int64_t end, int64_t until)
 	    (long long)end, (long long)until);
 }
 
-static bool
-note_parse(struct str note, uint64_t *size_r, int64_t *end_r, int64_t *until_r)
+bool
+index_read(struct str note, uint64_t *size_r, int64_t *end_r, int64_t *until_r)
 {
 	*until_r = 0;
 	return str_to_u64(str_cut(&note, ' '), size_r) &&
@@ -180,14 +178,14 @@ walk_item(struct walk *w, const struct kv_item *item, int64_t now)
 	struct str host = mod_host(w->mod)->jid.full;
 	uint64_t size = 0;
 	int64_t end = 0, until = 0;
-	bool is_good = note_parse(item->value, &size, &end, &until);
+	bool is_good = index_read(item->value, &size, &end, &until);
 
 	if (w->is_count) {
 		w->bytes += size;
 		return;
 	}
 	if (is_good && end > now) {
-		if (until != 0 && until < now - (int64_t)SETTLE_MS) {
+		if (until != 0 && until < now) {
 			struct str token = item->key;
 			struct str owner = str_cut(&token, ' ');
 

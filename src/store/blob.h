@@ -30,6 +30,7 @@ struct blob_found {
 	int fd; /* the callee's to close; -1: none */
 	uint64_t offset;
 	struct str url; /* there, for a while, by the method that was named */
+	bool is_open;	/* see offer(): perhaps it has not come yet */
 };
 
 typedef void blob_done_fn(void *ctx, int err);
@@ -60,8 +61,10 @@ struct blob_backend {
 	void (*expire)(struct mod *m);
 	/*
 	 * An address by which somebody else may put just this, until then;
-	 * find() says later whether that was done. With `has_type` he has to
-	 * name the type. NULL, or false of offers: this is not for others.
+	 * find() says later whether that was done; until a put that began in
+	 * time must have ended, it calls it open. Removed before, it goes again
+	 * then. With `has_type` he has to name the type. NULL, or false of
+	 * offers: this is not for others.
 	 */
 	bool (*offers)(struct mod *m);
 	void (*offer)(struct mod *m, struct str token,

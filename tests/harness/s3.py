@@ -84,7 +84,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.send_response(status)
         for name, value in headers.items():
             self.send_header(name.replace("_", "-"), value)
-        self.send_header("Content-Length", str(len(body)))
+        if self.command != "HEAD" or not self.server.bucket.is_vague:
+            self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         if self.command != "HEAD":
             self.wfile.write(body)
@@ -147,12 +148,12 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
 class Bucket:
     """`asked` has what came; `trouble`, if set, is what all is answered by;
-    nothing is while the `gate` is shut."""
+    nothing is while the `gate` is shut; `is_vague`: HEAD tells no length."""
     is_strict = True
 
     def __init__(self):
         self.objects, self.asked, self.trouble = {}, [], 0
-        self.is_closed = False
+        self.is_closed = self.is_vague = False
         self.gate = threading.Event()
         self.gate.set()
         self.server = http.server.ThreadingHTTPServer(

@@ -7,6 +7,7 @@ import http.client
 import os
 import re
 import socket
+import time
 import urllib.parse
 
 import pytest
@@ -270,7 +271,7 @@ def test_direct_forged(direct, bucket):
 def test_direct_quota(make_server, event_loop, bucket):
     """A slot counts as a file, until it is seen that it was not used."""
     server = launch(make_server, event_loop, bucket, {
-        "slot": "2s", "quota": "10KiB", "host_quota": "15KiB"})
+        "slot": "2s", "quota": "10KiB", "host_quota": "15KiB"}, transfer="1s")
     romeo = Client(server).login("romeo")
     put, get = slot(romeo, size=4000)
     assert visit(put, "PUT", b"x" * 4000,
@@ -293,7 +294,7 @@ def test_direct_quota(make_server, event_loop, bucket):
 def test_many_unused(make_server, event_loop, bucket):
     """They are looked for some at a time, and all given back."""
     server = launch(make_server, event_loop, bucket, {
-        "slot": "1s", "host_quota": "41000"})
+        "slot": "1s", "host_quota": "41000"}, transfer="1s")
     romeo = Client(server).login("romeo")
     event_loop.run_until_complete(server.wait_for(
         lambda: "no room" in romeo.slot(size=1000), "the room to be used"))
@@ -316,6 +317,93 @@ def test_end(make_server, event_loop, bucket):
     assert visit(location)[0] in (403, 404)
 
 
+def send_and_retract(client, link):
+    for mark, content in (
+            ("m1", f"<body>{BASE}{link}</body>"
+             "<origin-id xmlns='urn:xmpp:sid:0' id='m1'/>"),
+            ("r1", "<retract xmlns='urn:xmpp:message-retract:1' id='m1'/>"
+             "<store xmlns='urn:xmpp:hints'/>")):
+        client.send("<message xmlns='jabber:client' to='juliet@localhost' "
+                    f"type='chat' id='{mark}'>{content}</message>")
+
+
+def test_put_when_gone(make_server, event_loop, bucket):
+    """An address to put can't be taken back: what comes by it goes again."""
+    server = launch(make_server, event_loop, bucket, {
+        "slot": "5s", "quota": "8000"}, transfer="1s")
+    romeo = Client(server).login("romeo")
+    juliet = Client(server).login("juliet")
+    kind = {"Content-Type": "text/plain"}
+    put, get = slot(romeo, size=5000)
+    other_put, other_get = slot(juliet, size=5000)
+    send_and_retract(romeo, get)
+    event_loop.run_until_complete(server.wait_for(
+        lambda: ask(server, "GET", get)[0] == 404, "the slot's file to go"))
+    assert visit(put, "PUT", b"x" * 5000, kind)[0] == 200
+    status, _, errors = server.ctl("unregister", "juliet", "localhost")
+    assert status == 0, errors
+    # What was noted of her goes after her, with what has come till then.
+    event_loop.run_until_complete(server.wait_for(
+        lambda: visit(other_put, "PUT", b"x" * 5000, kind)[0] == 200 and
+        bucket.count() == 2, "both to be put"))
+    assert ask(server, "GET", get)[0] == 404
+    assert ask(server, "GET", other_get)[0] == 404
+    # It may be put again and again, so it counts.
+    assert "resource-constraint" in romeo.slot(size=5000)
+    event_loop.run_until_complete(server.wait_for(
+        lambda: bucket.count() == 0, "what came to go"))
+    event_loop.run_until_complete(server.wait_for(
+        lambda: "type='result'" in romeo.slot(size=5000),
+        "the slot to be given back"))
+
+
+@strict
+def test_slow_put(make_server, event_loop, bucket):
+    """What began in time and ends later is there, and counts."""
+    server = launch(make_server, event_loop, bucket, {
+        "slot": "1s", "quota": "8000"})
+    romeo = Client(server).login("romeo")
+    put, get = slot(romeo, size=5000)
+    parts = urllib.parse.urlsplit(put)
+    with socket.create_connection(("127.0.0.1", bucket.port),
+                                  PATIENCE) as link:
+        link.sendall(f"PUT {parts.path}?{parts.query} HTTP/1.1\r\n"
+                     f"Host: {parts.netloc}\r\nContent-Type: text/plain\r\n"
+                     "Content-Length: 5000\r\n\r\n".encode() + b"x" * 2000)
+        # The slot ends, and the next walks pass.
+        begin = time.monotonic()
+        while time.monotonic() < begin + 4:
+            assert fetch(server, get)[0] == 404
+            event_loop.run_until_complete(asyncio.sleep(0.2))
+        link.sendall(b"x" * 3000)
+        assert link.recv(4096).startswith(b"HTTP/1.1 200 ")
+    assert fetch(server, get)[::2] == (200, b"x" * 5000)
+    assert "resource-constraint" in romeo.slot(size=5000)
+
+
+@strict
+def test_wrong_length(make_server, event_loop, bucket):
+    """Another length than was asked for is not kept; none says nothing."""
+    server = launch(make_server, event_loop, bucket, {"slot": "2s"},
+                    transfer="1s")
+    server.announce("the bucket names no length")
+    bucket.is_vague = True
+    romeo = Client(server).login("romeo")
+    put, get = slot(romeo)
+    assert visit(put, "PUT", b"hello",
+                 {"Content-Type": "text/plain"})[0] == 200
+    event_loop.run_until_complete(server.log_line("names no length"))
+    assert ask(server, "GET", get)[0] == 503
+    assert bucket.count() == 1
+    for key in list(bucket.objects):
+        bucket.objects[key] = (b"hello!", "text/plain")
+    bucket.is_vague = False
+    event_loop.run_until_complete(server.wait_for(
+        lambda: bucket.count() == 0, "the object to go"))
+    event_loop.run_until_complete(server.wait_for(
+        lambda: ask(server, "GET", get)[0] == 404, "that to be noted"))
+
+
 def test_gone(direct, bucket, event_loop):
     """With its message, or with its account."""
     romeo = Client(direct).login("romeo")
@@ -325,13 +413,7 @@ def test_gone(direct, bucket, event_loop):
         assert visit(put, "PUT", b"hello",
                      {"Content-Type": "text/plain"})[0] == 200
         links.append(get)
-    for mark, content in (
-            ("m1", f"<body>{BASE}{links[0]}</body>"
-             "<origin-id xmlns='urn:xmpp:sid:0' id='m1'/>"),
-            ("r1", "<retract xmlns='urn:xmpp:message-retract:1' id='m1'/>"
-             "<store xmlns='urn:xmpp:hints'/>")):
-        romeo.send("<message xmlns='jabber:client' to='juliet@localhost' "
-                   f"type='chat' id='{mark}'>{content}</message>")
+    send_and_retract(romeo, links[0])
     event_loop.run_until_complete(direct.wait_for(
         lambda: bucket.count() == 1, "the file to go"))
     assert ask(direct, "GET", links[0])[0] == 404
@@ -351,13 +433,7 @@ def test_turned_off(direct, bucket, event_loop):
     assert visit(put, "PUT", b"hello",
                  {"Content-Type": "text/plain"})[0] == 200
     bucket.gate.clear()
-    for mark, content in (
-            ("m1", f"<body>{BASE}{get}</body>"
-             "<origin-id xmlns='urn:xmpp:sid:0' id='m1'/>"),
-            ("r1", "<retract xmlns='urn:xmpp:message-retract:1' id='m1'/>"
-             "<store xmlns='urn:xmpp:hints'/>")):
-        romeo.send("<message xmlns='jabber:client' to='juliet@localhost' "
-                   f"type='chat' id='{mark}'>{content}</message>")
+    send_and_retract(romeo, get)
     event_loop.run_until_complete(direct.wait_for(
         lambda: bucket.asked[-1][0] == "DELETE", "the bucket to be asked"))
     settings = direct.overrides["modules"]["http_upload"]
