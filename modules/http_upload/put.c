@@ -237,19 +237,25 @@ on_written(void *ctx, int err)
 		put_go(p);
 }
 
+/* False when the storage is not there. */
+static bool
+blob_begin(struct put *p)
+{
+	struct blob_meta meta = slot_meta(&p->slot, p->end);
+	struct mod *at;
+
+	p->storage = storage_of(p->mod, &at);
+	if (p->storage != NULL)
+		p->blob = p->storage->put_begin(at, p->slot.token, &meta);
+	return p->storage != NULL;
+}
+
 static void
 put_write(struct put *p)
 {
-	if (p->blob == NULL) {
-		struct blob_meta meta = slot_meta(&p->slot, p->end);
-		struct mod *at;
-
-		p->storage = storage_of(p->mod, &at);
-		if (p->storage == NULL) {
-			on_written(p, ERR_CLOSED);
-			return;
-		}
-		p->blob = p->storage->put_begin(at, p->slot.token, &meta);
+	if (p->blob == NULL && !blob_begin(p)) {
+		on_written(p, ERR_CLOSED);
+		return;
 	}
 	p->storage->put_write(
 	    p->blob, buf_str(&p->piece), p->is_last, on_written, p);
