@@ -81,8 +81,10 @@ row_add(void *ctx, const struct adhoc_command *row)
 {
 	struct state *s = ctx;
 
-	s->rows = arena_grow(s->arena, s->rows, s->count * sizeof(*row),
-	    (s->count + 1) * sizeof(*row));
+	/* Not in the arena: the texts between would leave a copy for each. */
+	if ((s->count & (s->count - 1)) == 0)
+		s->rows = xrealloc(s->rows,
+		    (s->count > 0 ? s->count * 2 : 1) * sizeof(*row));
 	s->rows[s->count] = *row;
 	if (row->node != NULL)
 		s->rows[s->count].node =
@@ -126,6 +128,7 @@ admin_stop(struct mod *m)
 	struct state *s = mod_state(m);
 
 	adhoc_free(&s->adhoc);
+	xfree(s->rows);
 	arena_free(&s->arena);
 }
 
