@@ -115,6 +115,22 @@ is_builtin(const char *name)
 	return false;
 }
 
+/*
+ * One of several ways to do a thing, of which somebody names one. They are not
+ * even opened otherwise: the libraries that some bring along are large.
+ */
+static bool
+is_backend(const char *name)
+{
+	static const char *const families[] = { "auth_", "blob_", "store_" };
+
+	for (size_t i = 0; i < ARRAY_LEN(families); i++) {
+		if (strncmp(name, families[i], strlen(families[i])) == 0)
+			return true;
+	}
+	return false;
+}
+
 static bool
 is_driver(const struct conf *conf, const char *name)
 {
@@ -129,7 +145,7 @@ is_default(const struct reading *r, const struct entry *e)
 	if (is_builtin(e->name) || is_driver(r->conf, e->name))
 		return true;
 	return r->has_defaults && !e->table->is_optional &&
-	       strncmp(e->name, "store_", 6) != 0;
+	       !is_backend(e->name);
 }
 
 /* Only those that may be meant are opened. */
@@ -152,7 +168,7 @@ is_candidate(const struct reading *r, const char *name)
 {
 	if (is_builtin(name) || is_driver(r->conf, name) || is_named(r, name))
 		return true;
-	return r->has_defaults && strncmp(name, "store_", 6) != 0;
+	return r->has_defaults && !is_backend(name);
 }
 
 static void

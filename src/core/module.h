@@ -263,7 +263,11 @@ struct module {
 	const char *const *needs; /* other modules, ended by NULL */
 	/* For backends and the like: one instance a worker, without a host. */
 	bool is_global;
-	/* Off unless the configuration names it. */
+	/*
+	 * Off unless the configuration names it, as are all whose names begin
+	 * with `auth_`, `blob_` or `store_`: of those, what another needs or
+	 * `database` asks for is on as well.
+	 */
 	bool is_optional;
 	size_t options_size, state_size, account_size, session_size;
 	const struct option *options;

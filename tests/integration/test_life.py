@@ -4,6 +4,7 @@
 import json
 import os
 import pwd
+import re
 import resource
 import socket
 import stat
@@ -51,6 +52,19 @@ async def test_restart_command(server):
     again = await server.client("romeo", register=False)
     await again.ping("localhost")
     server.expects_exit = False
+
+
+async def test_small(make_server):
+    """With all that an ordinary server has on, and what that takes along."""
+    server = make_server({"modules": {"defaults": "true"}})
+    await server.start()
+    with open(f"/proc/{server.process.pid}/maps", encoding="utf-8") as file:
+        maps = file.read()
+    assert "libsqlite3.so" in maps
+    for name in ("libcurl", "libgnutls", "libldap", "libpq"):
+        assert name + ".so" not in maps and name + "-" not in maps, name
+    assert re.search("lib(clang_rt.)?[at]san", maps) or \
+        server.memory() < 15 * 1024
 
 
 async def test_status(server):
