@@ -83,8 +83,8 @@ row_add(void *ctx, const struct adhoc_command *row)
 
 	/* Not in the arena: the texts between would leave a copy for each. */
 	if ((s->count & (s->count - 1)) == 0)
-		s->rows = xrealloc(s->rows,
-		    (s->count > 0 ? s->count * 2 : 1) * sizeof(*row));
+		s->rows = xrealloc(
+		    s->rows, (s->count > 0 ? s->count * 2 : 1) * sizeof(*row));
 	s->rows[s->count] = *row;
 	if (row->node != NULL)
 		s->rows[s->count].node =
