@@ -67,7 +67,7 @@ struct expiry {
 };
 
 /* The one that runs in the background, or the last. */
-static struct cmd_job background;
+static struct cmd_job background = { .what = "deletion of old messages" };
 
 static void
 add_domain(void *ctx, const struct jid *domain)
@@ -102,7 +102,7 @@ on_expired(void *ctx, int err, uint64_t count)
 		archive_expire(e->domain[e->next++], e->before,
 		    c == NULL ? &background.is_aborted : NULL, on_expired, e);
 	} else if (c == NULL) {
-		background.is_running = false;
+		cmd_job_end(&background, err);
 		arena_free(&e->arena);
 	} else if (err < 0) {
 		cmd_fail(c, CMD_FAILED, 0, "%s", err_text(err));
@@ -117,7 +117,6 @@ expiry_of(struct cmd *c, struct arena *a)
 {
 	struct str type = cmd_str(c, "type");
 	struct expiry *e = arena_new_of(a, struct expiry);
-	int64_t days = cmd_int(c, "days");
 
 	if (!str_is(type, "chat") && !str_is(type, "groupchat") &&
 	    !str_is(type, "all")) {
@@ -125,12 +124,7 @@ expiry_of(struct cmd *c, struct arena *a)
 		    "The type is 'chat', 'groupchat' or 'all'");
 		return NULL;
 	}
-	if (days < 0 || days > 36500) {
-		cmd_fail(c, CMD_BAD_ARG, 0, "Invalid number of days");
-		return NULL;
-	}
-	e->before = clock_real() - (int64_t)DAYS(days);
-	return e;
+	return cmd_days_ago(c, &e->before) ? e : NULL;
 }
 
 static void
@@ -167,8 +161,7 @@ delete_old_mam_messages_batch(struct cmd *c)
 	}
 	e->arena = a;
 	add_host(e, host, cmd_str(c, "type"));
-	if (cmd_job_begin(c, &background,
-		"Starting deletion of old messages in the background"))
+	if (cmd_job_begin(c, &background))
 		on_expired(e, 0, 0);
 	else
 		arena_free(&a);
@@ -193,16 +186,12 @@ abort_delete_old_mam_messages(struct cmd *c)
 static void
 set_mam_retention(struct cmd *c)
 {
-	int64_t days = cmd_int(c, "days");
+	int64_t days;
 	struct store_write *w;
 	struct jid jid;
 
-	if (!cmd_account(c, "user", "host", &jid))
+	if (!cmd_account(c, "user", "host", &jid) || !cmd_days(c, &days))
 		return;
-	if (days < 0 || days > 36500) {
-		cmd_fail(c, CMD_BAD_ARG, 0, "Invalid number of days");
-		return;
-	}
 	w = store_write_new(jid.bare);
 	if (days == 0)
 		kv_del(w, jid.bare, STR("mam-retention"), STR("days"));

@@ -406,17 +406,15 @@ visit_unused(struct walk *w, struct room *r)
 static void
 unused(struct cmd *c, bool destroys, bool is_silent)
 {
-	int64_t days = cmd_int(c, "days");
 	struct walk *w;
+	int64_t before;
 
-	if (days < 0 || days > 36500) {
-		cmd_fail(c, CMD_BAD_ARG, 0, "Invalid number of days");
+	if (!cmd_days_ago(c, &before))
 		return;
-	}
 	w = walk_new(c);
 	if (w == NULL)
 		return;
-	w->before = clock_real() - (int64_t)DAYS(days);
+	w->before = before;
 	w->visit = visit_unused;
 	w->destroys = destroys;
 	w->is_silent = is_silent;

@@ -242,18 +242,18 @@ run_create(struct cmd *c)
 	struct arena *a = cmd_arena(c);
 	struct making *k = arena_new_of(a, struct making);
 	struct str name = cmd_str(c, "name"), scopes, secret, hash;
-	int64_t days = cmd_int(c, "days"), now = clock_real();
+	int64_t days, now = clock_real();
 
 	k->c = c;
 	k->host = cmd_host(c, "host");
 	if (k->host == NULL)
 		return;
-	if (name.n == 0 || name.n > NAME_MAX_BYTES || !str_is_utf8(name) ||
-	    days < 0 || days > 36500) {
-		cmd_fail(c, CMD_BAD_ARG, 0,
-		    "A name of 1 to 100 bytes, and 0 to 36500 days");
+	if (name.n == 0 || name.n > NAME_MAX_BYTES || !str_is_utf8(name)) {
+		cmd_fail(c, CMD_BAD_ARG, 0, "A name of 1 to 100 bytes");
 		return;
 	}
+	if (!cmd_days(c, &days))
+		return;
 	scopes = read_scopes(c);
 	if (str_is_none(scopes))
 		return;

@@ -64,6 +64,13 @@ API void *cmd_ctx(const struct cmd *c);
 API struct host *cmd_host(struct cmd *c, const char *host);
 API bool cmd_account(
     struct cmd *c, const char *user, const char *host, struct jid *jid_r);
+/*
+ * The argument `days` as a number from 0 to CMD_DAYS_MAX, or as the time so
+ * long ago, in ms; false, and the command has failed, when it is none.
+ */
+#define CMD_DAYS_MAX 36500
+API bool cmd_days(struct cmd *c, int64_t *days_r);
+API bool cmd_days_ago(struct cmd *c, int64_t *time_r);
 
 /*
  * Runs part(ctx, worker) on each worker's loop, at the same time: so each
@@ -100,14 +107,18 @@ API void cmd_fail(struct cmd *c, enum cmd_error kind, int code, const char *fmt,
 /*
  * Work that goes on after the command that began it has answered: others tell
  * how far it is, or end it. Static, and touched from any loop; what does the
- * work adds to `count`, looks at is_aborted, and clears is_running at last.
+ * work adds to `count`, looks at is_aborted, and calls cmd_job_end() at last.
  */
 struct cmd_job {
+	const char *what; /* "deletion of old messages", for the log */
 	_Atomic uint64_t count;
 	atomic_bool is_running, is_aborted, has_run;
+	atomic_int err; /* why it ended early, or 0 */
 };
 /* Answers; false when it runs already: the command has failed then. */
-API bool cmd_job_begin(struct cmd *c, struct cmd_job *job, const char *text);
+API bool cmd_job_begin(struct cmd *c, struct cmd_job *job);
+/* With why it ended early, or 0; a warning tells of the former. */
+API void cmd_job_end(struct cmd_job *job, int err);
 /* Answers with the state: "Operation finished, deleted 3 messages". */
 API void cmd_job_tell(struct cmd *c, const struct cmd_job *job);
 API void cmd_job_abort(struct cmd *c, struct cmd_job *job);

@@ -1,7 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* What many commands answer with. */
+#include "base/clock.h"
 #include "base/err.h"
+#include "base/log.h"
 #include "core/command.h"
+
+static const struct log_ctx log_commands = { .source = "commands" };
 
 void
 cmd_on_done(void *ctx, int err)
@@ -16,7 +20,28 @@ cmd_on_done(void *ctx, int err)
 }
 
 bool
-cmd_job_begin(struct cmd *c, struct cmd_job *job, const char *text)
+cmd_days(struct cmd *c, int64_t *days_r)
+{
+	*days_r = cmd_int(c, "days");
+	if (*days_r >= 0 && *days_r <= CMD_DAYS_MAX)
+		return true;
+	cmd_fail(c, CMD_BAD_ARG, 0, "days: 0 to %d", CMD_DAYS_MAX);
+	return false;
+}
+
+bool
+cmd_days_ago(struct cmd *c, int64_t *time_r)
+{
+	int64_t days;
+
+	if (!cmd_days(c, &days))
+		return false;
+	*time_r = clock_real() - (int64_t)DAYS(days);
+	return true;
+}
+
+bool
+cmd_job_begin(struct cmd *c, struct cmd_job *job)
 {
 	if (atomic_exchange(&job->is_running, true)) {
 		cmd_fail(c, CMD_CONFLICT, 0, "Operation in progress");
@@ -25,8 +50,20 @@ cmd_job_begin(struct cmd *c, struct cmd_job *job, const char *text)
 	job->has_run = true;
 	job->is_aborted = false;
 	job->count = 0;
-	cmd_ok(c, text);
+	job->err = 0;
+	cmd_ok(c, arena_printf(cmd_arena(c), "Starting %s in the background",
+		      job->what));
 	return true;
+}
+
+void
+cmd_job_end(struct cmd_job *job, int err)
+{
+	if (err < 0)
+		log_warn(&log_commands, "%s ended early, after %llu: %s",
+		    job->what, (unsigned long long)job->count, err_text(err));
+	job->err = err;
+	job->is_running = false;
 }
 
 void
@@ -34,11 +71,14 @@ cmd_job_tell(struct cmd *c, const struct cmd_job *job)
 {
 	const char *state = job->is_aborted   ? "Operation aborted"
 			    : job->is_running ? "Operation in progress"
+			    : job->err < 0    ? "Operation failed"
 			    : job->has_run    ? "Operation finished"
 					      : "Operation not started";
 
-	cmd_result(c, json_sprintf("%s, deleted %llu messages", state,
-			  (unsigned long long)job->count));
+	cmd_result(
+	    c, json_sprintf("%s, deleted %llu messages%s%s", state,
+		   (unsigned long long)job->count, job->err < 0 ? ": " : "",
+		   job->err < 0 ? err_text(job->err) : ""));
 }
 
 void

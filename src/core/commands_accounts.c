@@ -11,7 +11,6 @@
 
 #define CODE_EXISTS 10090
 #define CODE_NOT_DONE 10001
-#define DAYS_MAX 36500
 
 /* User and host as they were written, prepared as far as they can be. */
 static const char *
@@ -327,15 +326,11 @@ static void
 delete_old_users(struct cmd *c, const struct host *host)
 {
 	struct old_users *old = arena_new_of(cmd_arena(c), struct old_users);
-	int64_t days = cmd_int(c, "days");
 
-	if (days < 0 || days > DAYS_MAX) {
-		cmd_fail(c, CMD_BAD_ARG, 0, "days: 0 to %d", DAYS_MAX);
+	if (!cmd_days_ago(c, &old->before))
 		return;
-	}
 	old->cmd = c;
 	old->host = host;
-	old->before = clock_real() - (int64_t)DAYS(days);
 	old->online = json_object();
 	old->pending = 1;
 	cmd_set_ctx(c, old);

@@ -6,7 +6,6 @@
 #include "core/host.h"
 #include "core/spool.h"
 
-#define DAYS_MAX 36500
 #define PAGE 100
 
 /* Account after account, each at its home. */
@@ -21,7 +20,7 @@ struct purge {
 	struct cmd_job *job; /* ...who may ask about it */
 };
 
-static struct cmd_job job;
+static struct cmd_job job = { .what = "deletion of old messages" };
 
 static void purge_next(struct purge *p);
 
@@ -31,7 +30,7 @@ purge_end(struct purge *p, int err)
 	if (p->cmd != NULL)
 		cmd_on_done(p->cmd, err);
 	else
-		p->job->is_running = false;
+		cmd_job_end(p->job, err);
 	arena_free(&p->arena);
 	xfree(p);
 }
@@ -106,15 +105,13 @@ purge_next(struct purge *p)
 static struct purge *
 purge_of(struct cmd *c)
 {
-	int64_t days = cmd_int(c, "days");
 	struct purge *p;
+	int64_t before;
 
-	if (days < 0 || days > DAYS_MAX) {
-		cmd_fail(c, CMD_BAD_ARG, 0, "days: 0 to %d", DAYS_MAX);
+	if (!cmd_days_ago(c, &before))
 		return NULL;
-	}
 	p = (struct purge *)xzalloc(sizeof(*p));
-	p->before = clock_real() - (int64_t)DAYS(days);
+	p->before = before;
 	return p;
 }
 
@@ -141,8 +138,7 @@ delete_old_messages_batch(struct cmd *c)
 
 	if (p == NULL)
 		return;
-	if (!cmd_job_begin(c, &job,
-		"Starting deletion of old messages in the background")) {
+	if (!cmd_job_begin(c, &job)) {
 		xfree(p);
 		return;
 	}

@@ -294,6 +294,37 @@ run_bad(struct cmd *c)
 }
 
 static void
+run_days(struct cmd *c)
+{
+	int64_t days;
+
+	if (cmd_days(c, &days))
+		cmd_ok(c, arena_printf(cmd_arena(c), "%lld", (long long)days));
+}
+
+static struct cmd_job job = { .what = "tidying" };
+
+static void
+run_job_begin(struct cmd *c)
+{
+	if (cmd_job_begin(c, &job))
+		job.count += 3;
+}
+
+static void
+run_job_end(struct cmd *c)
+{
+	cmd_job_end(&job, cmd_int(c, "err"));
+	cmd_ok(c, NULL);
+}
+
+static void
+run_job_tell(struct cmd *c)
+{
+	cmd_job_tell(c, &job);
+}
+
+static void
 run_number(struct cmd *c)
 {
 	cmd_result(c, json_integer(4));
@@ -370,6 +401,28 @@ static const struct command rows[] = {
 	    .result_name = "res",
 	    .result = "rescode",
 	    .run = run_bad },
+	{ .name = "days",
+	    COMMON,
+	    .args = { ARG("days", "integer") },
+	    .result_name = "res",
+	    .result = "restuple",
+	    .run = run_days },
+	{ .name = "job_begin",
+	    COMMON,
+	    .result_name = "res",
+	    .result = "restuple",
+	    .run = run_job_begin },
+	{ .name = "job_end",
+	    COMMON,
+	    .args = { ARG("err", "integer") },
+	    .result_name = "res",
+	    .result = "restuple",
+	    .run = run_job_end },
+	{ .name = "job_tell",
+	    COMMON,
+	    .result_name = "state",
+	    .result = "string",
+	    .run = run_job_tell },
 	{ .name = "number",
 	    COMMON,
 	    .result_name = "num",
@@ -395,6 +448,11 @@ static const struct command rows[] = {
 };
 
 /* Calls: what comes of them, both ways ------------------------------------*/
+
+#define JOB_TOLD(text_) \
+	{ \
+		"job_tell", -1, "{}", 200, "\"" text_ "\"", 0, text_ \
+	}
 
 static const struct {
 	const char *name;
@@ -446,6 +504,27 @@ static const struct {
 	{ "list", 2, "{}", 200, "[\"a\",\"b\"]", 0, "b\na" },
 	{ "list", 1, "{}", 200, "4", 0, "4" },
 	{ "gather", -1, "{}", 200, "6", 0, "6" },
+	{ "days", -1, "[\"0\"]", 200, "\"0\"", 0, "0" },
+	{ "days", -1, "[\"36500\"]", 200, "\"36500\"", 0, "36500" },
+	{ "days", -1, "[\"-1\"]", 400, "\"days: 0 to 36500\"", 1,
+	    "Error: days: 0 to 36500" },
+	{ "days", -1, "[\"36501\"]", 400, "\"days: 0 to 36500\"", 1,
+	    "Error: days: 0 to 36500" },
+	JOB_TOLD("Operation not started, deleted 0 messages"),
+	{ "job_begin", -1, "{}", 200, "\"Starting tidying in the background\"",
+	    0, "Starting tidying in the background" },
+	{ "job_begin", -1, "{}", 409,
+	    "{\"status\":\"error\",\"code\":0,\"message\":\"Operation in "
+	    "progress\"}",
+	    1, "Error: conflict: Operation in progress" },
+	JOB_TOLD("Operation in progress, deleted 3 messages"),
+	{ "job_end", -1, "{\"err\":-10004}", 200, "\"\"", 0, "" },
+	JOB_TOLD("Operation failed, deleted 3 messages: storage failed"),
+	{ "job_begin", -1, "{}", 200, "\"Starting tidying in the background\"",
+	    0, "Starting tidying in the background" },
+	JOB_TOLD("Operation in progress, deleted 3 messages"),
+	{ "job_end", -1, "{\"err\":0}", 200, "\"\"", 0, "" },
+	JOB_TOLD("Operation finished, deleted 3 messages"),
 	{ "numbr", -1, "{}", 404,
 	    "{\"status\":\"error\",\"code\":44,\"message\":\"Command not "
 	    "found.\"}",
