@@ -15,6 +15,7 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 # pylint: disable=wrong-import-position
 from harness import postgres  # noqa: E402
+from harness.federation import Federation  # noqa: E402
 from harness.server import Authority, Server, merge  # noqa: E402
 
 # What a test may take, whatever happens; `slow(seconds)` marks exceptions.
@@ -138,3 +139,12 @@ def server(make_server, event_loop):
     made = make_server()
     event_loop.run_until_complete(made.start())
     return made
+
+
+@pytest.fixture
+def federation(make_server, authority):
+    """Servers that find each other, not yet started."""
+    made = Federation(make_server, authority)
+    yield made
+    if made.names:
+        made.names.close()

@@ -8,17 +8,8 @@ import sqlite3
 
 import pytest
 
-from harness.federation import (Federation, Stranger, is_error, is_message,
-                                say)
+from harness.federation import Stranger, is_error, is_message, say
 from harness.wire import PATIENCE
-
-
-@pytest.fixture
-def federation(make_server, authority):
-    made = Federation(make_server, authority)
-    yield made
-    if made.names:
-        made.names.close()
 
 
 async def three(federation):

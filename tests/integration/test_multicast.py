@@ -4,7 +4,7 @@ there is none, and for nobody who is a stranger."""
 
 import pytest
 
-from harness.federation import Federation, Peer, is_error, is_message
+from harness.federation import Peer, is_error, is_message
 from harness.wire import PATIENCE
 
 pytestmark = pytest.mark.workers(2)
@@ -13,14 +13,6 @@ NS = "http://jabber.org/protocol/address"
 DISCO = "http://jabber.org/protocol/disco"
 WITH = {"modules": {"multicast": {}, "disco": {}, "ping": {}},
         "services": ["multicast"]}
-
-
-@pytest.fixture
-def federation(make_server, authority):
-    made = Federation(make_server, authority)
-    yield made
-    if made.names:
-        made.names.close()
 
 
 def message(service, text, *addresses):

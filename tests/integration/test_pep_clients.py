@@ -11,8 +11,6 @@ import xml.etree.ElementTree as ET
 
 import pytest
 
-from harness.federation import Federation
-
 slixmpp = pytest.importorskip("slixmpp")
 pytest.importorskip("nbxmpp")
 
@@ -239,9 +237,8 @@ async def test_avatars_keys_bookmarks(server):
     await exchange(server, server, ("localhost", "localhost"), server.restart)
 
 
-async def test_across_two_servers(make_server, authority):
+async def test_across_two_servers(federation):
     hosts = ("b.test", "a.test")
-    federation = Federation(make_server, authority)
     juliets, romeos = await federation.start()
 
     async def kill():
@@ -249,7 +246,4 @@ async def test_across_two_servers(make_server, authority):
             await one.kill()
             await one.start()
 
-    try:
-        await exchange(romeos, juliets, hosts, kill)
-    finally:
-        federation.names.close()
+    await exchange(romeos, juliets, hosts, kill)

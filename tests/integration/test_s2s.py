@@ -9,21 +9,14 @@ import time
 
 import pytest
 
-from harness.federation import (NS_SASL, Federation, Peer, Stranger, both_ways,
-                                is_error, is_message, is_presence, say)
+from harness.federation import (NS_SASL, Peer, Stranger, both_ways, is_error,
+                                is_message, is_presence, say)
 from harness.server import Authority
 from harness.wire import PATIENCE, Silence, Wire
 
 NS_LIMITS = "urn:xmpp:stream-limits:0"
 
 pytestmark = pytest.mark.workers(1, 2)
-
-@pytest.fixture
-def federation(make_server, authority):
-    made = Federation(make_server, authority)
-    yield made
-    if made.names:
-        made.names.close()
 
 
 @pytest.mark.parametrize("tls", [False, True], ids=["starttls", "direct"])

@@ -6,8 +6,7 @@ import ssl
 
 import pytest
 
-from harness.federation import (NS_SASL, NS_TLS, Federation, Peer, Stranger,
-                                is_error)
+from harness.federation import NS_SASL, NS_TLS, Peer, Stranger, is_error
 from harness.server import Authority
 from harness.wire import Wire, client_context
 from harness.xml import NS_SM
@@ -16,14 +15,6 @@ pytestmark = pytest.mark.workers(2)
 
 MESSAGE = "<message to='x@b.test' id='m'><body>a secret</body></message>"
 DIALBACK = "<dialback xmlns='urn:xmpp:features:dialback'/>"
-
-
-@pytest.fixture
-def federation(make_server, authority):
-    made = Federation(make_server, authority)
-    yield made
-    if made.names:
-        made.names.close()
 
 
 class Attack:

@@ -7,22 +7,14 @@ import asyncio
 import pytest
 
 from harness.client import Unexpected
-from harness.federation import (Federation, Peer, Proxy, Stranger, is_error,
-                                is_message, say)
+from harness.federation import (Peer, Proxy, Stranger, is_error, is_message,
+                                say)
 from harness.wire import PATIENCE, Silence
 from harness.xml import NS_SM
 
 pytestmark = pytest.mark.workers(2)
 
 SM = f"<sm xmlns='{NS_SM}'/>"
-
-
-@pytest.fixture
-def federation(make_server, authority):
-    made = Federation(make_server, authority)
-    yield made
-    if made.names:
-        made.names.close()
 
 
 async def body_of(client, timeout=PATIENCE):

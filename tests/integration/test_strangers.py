@@ -2,17 +2,7 @@
 """Strangers on another server: bounded without a word in the
 configuration."""
 
-import pytest
-
-from harness.federation import Federation, is_error, is_message
-
-
-@pytest.fixture
-def federation(make_server, authority):
-    made = Federation(make_server, authority)
-    yield made
-    if made.names:
-        made.names.close()
+from harness.federation import is_error, is_message
 
 
 def say_many(client, to, numbers):
