@@ -6,6 +6,8 @@
  */
 #include "modules/anonymous/anonymous.h"
 
+#include "xep/0030-disco.h"
+
 static bool
 is_allowed_set(const struct stanza *iq)
 {
@@ -94,20 +96,16 @@ on_info(struct mod *m, struct stanza *iq)
 	static const char *const features[] = {
 		"http://jabber.org/protocol/disco#info",
 		"http://jabber.org/protocol/disco#items",
+		NULL,
 	};
-	struct elem *query, *e;
+	struct elem *query;
 
 	if (!guest_is(m, &iq->to) ||
 	    !str_is_empty(elem_attr(stanza_payload(iq), AT_NODE)))
 		return STANZA_PASS;
 	query = elem_add(stanza_result(iq), EL_DISCO_INFO);
-	e = elem_add(query, EL_DISCO_IDENTITY);
-	elem_set(e, AT_CATEGORY, STR("account"));
-	elem_set(e, AT_TYPE, STR("anonymous"));
-	for (size_t i = 0; i < ARRAY_LEN(features); i++) {
-		e = elem_add(query, EL_DISCO_FEATURE);
-		elem_set(e, AT_VAR, str_c(features[i]));
-	}
+	disco_add_identity(query, "account", "anonymous", STR_NONE);
+	disco_add_features(query, features);
 	return stanza_send_back(iq);
 }
 

@@ -8,6 +8,7 @@
 #include "core/module.h"
 
 #include "xep/0004-forms.h"
+#include "xep/0030-disco.h"
 #include "xep/0115-caps.h"
 #include "xep/0390-caps.h"
 
@@ -49,18 +50,14 @@ static const struct {
 static void
 add_feature(void *ctx, struct str var)
 {
-	elem_set(elem_add(ctx, EL_DISCO_FEATURE), AT_VAR, var);
+	disco_add_feature(ctx, var);
 }
 
 static void
 add_identity(void *ctx, const struct identity *id)
 {
-	struct elem *e = elem_add(ctx, EL_DISCO_IDENTITY);
-
-	elem_set(e, AT_CATEGORY, str_c(id->category));
-	elem_set(e, AT_TYPE, str_c(id->type));
-	if (id->name != NULL)
-		elem_set(e, AT_NAME, str_c(id->name));
+	disco_add_identity(ctx, id->category, id->type,
+	    id->name != NULL ? str_c(id->name) : STR_NONE);
 }
 
 /* Nobody named for abuse or administration: it is the admins. */

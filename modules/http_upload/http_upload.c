@@ -8,6 +8,7 @@
 #include "modules/http_upload/upload.h"
 
 #include "xep/0004-forms.h"
+#include "xep/0030-disco.h"
 
 #define FORM_TYPE "urn:xmpp:http:upload:0"
 
@@ -17,33 +18,28 @@ static void
 on_info(struct mod *m, struct stanza *iq)
 {
 	static const char *const features[] = {
-		"http://jabber.org/protocol/disco#info", FORM_TYPE
+		"http://jabber.org/protocol/disco#info", FORM_TYPE, NULL
 	};
 	const struct upload_options *o = mod_options(m);
 	struct str node = elem_attr(stanza_payload(iq), AT_NODE);
-	struct elem *query, *e;
+	struct elem *query;
 
 	if (!str_is_none(node) && node.n > 0) {
 		stanza_refuse(iq, EL_ITEM_NOT_FOUND);
 		return;
 	}
 	query = elem_add(stanza_result(iq), EL_DISCO_INFO);
-	e = elem_add(query, EL_DISCO_IDENTITY);
-	elem_set(e, AT_CATEGORY, STR("store"));
-	elem_set(e, AT_TYPE, STR("file"));
-	elem_set(e, AT_NAME, STR("Files"));
-	for (size_t i = 0; i < ARRAY_LEN(features); i++)
-		elem_set(elem_add(query, EL_DISCO_FEATURE), AT_VAR,
-		    str_c(features[i]));
+	disco_add_identity(query, "store", "file", STR("Files"));
+	disco_add_features(query, features);
 	form_add_field(form_add(query, "result", FORM_TYPE), NULL,
 	    "max-file-size", NULL,
 	    str_printf(iq->arena, "%llu", (unsigned long long)o->max_size));
 	for (int p = 0; p < PURPOSES; p++)
 		if (purpose_is_on(o, (enum purpose)p))
-			elem_set(elem_add(query, EL_DISCO_FEATURE), AT_VAR,
-			    str_printf(iq->arena,
-				"urn:xmpp:http:upload:purpose:0#%s",
-				purpose_name((enum purpose)p)));
+			disco_add_feature(
+			    query, str_printf(iq->arena,
+				       "urn:xmpp:http:upload:purpose:0#%s",
+				       purpose_name((enum purpose)p)));
 	stanza_send_back(iq);
 }
 

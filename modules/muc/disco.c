@@ -3,23 +3,20 @@
 #include "modules/muc/muc.h"
 
 #include "xep/0004-forms.h"
+#include "xep/0030-disco.h"
 
 #define INFO_FORM "http://jabber.org/protocol/muc#roominfo"
 
 static void
 add_feature(struct elem *query, const char *var)
 {
-	elem_set(elem_add(query, EL_DISCO_FEATURE), AT_VAR, str_c(var));
+	disco_add_feature(query, str_c(var));
 }
 
 static void
 add_identity(struct elem *query, struct str name)
 {
-	struct elem *e = elem_add(query, EL_DISCO_IDENTITY);
-
-	elem_set(e, AT_CATEGORY, STR("conference"));
-	elem_set(e, AT_TYPE, STR("text"));
-	elem_set_copy(e, AT_NAME, name);
+	disco_add_identity(query, "conference", "text", name);
 }
 
 static void
@@ -34,16 +31,15 @@ add_features(const struct room *r, struct elem *query)
 		"urn:xmpp:message-moderate:1", "urn:xmpp:sid:0",
 		"urn:xmpp:hats:0", "urn:xmpp:muc:affiliations:1",
 		"urn:xmpp:ping", "vcard-temp", "jabber:iq:register",
-		"http://jabber.org/protocol/muc#request" };
+		"http://jabber.org/protocol/muc#request", NULL };
 	static const char *const archived[] = { "urn:xmpp:mam:2",
 		"urn:xmpp:mam:2#extended", "urn:xmpp:fulltext:0",
-		"urn:xmpp:message-retract:1#tombstone" };
+		"urn:xmpp:message-retract:1#tombstone", NULL };
 	const struct config *c = &r->config;
 
-	for (size_t i = 0; i < ARRAY_LEN(always); i++)
-		add_feature(query, always[i]);
-	for (size_t i = 0; c->is_archived && i < ARRAY_LEN(archived); i++)
-		add_feature(query, archived[i]);
+	disco_add_features(query, always);
+	if (c->is_archived)
+		disco_add_features(query, archived);
 	add_feature(
 	    query, c->has_password ? "muc_passwordprotected" : "muc_unsecured");
 	if (c->may_subscribe && c->is_persistent)

@@ -6,6 +6,7 @@
  */
 #include "modules/muc/muc.h"
 
+#include "xep/0030-disco.h"
 #include "xep/0059-rsm.h"
 
 #define PAGE_MAX 500
@@ -32,23 +33,17 @@ on_info(struct mod *m, struct stanza *iq)
 		"http://jabber.org/protocol/disco#info",
 		"http://jabber.org/protocol/disco#items",
 		"http://jabber.org/protocol/rsm", "jabber:iq:register",
-		"urn:xmpp:occupant-id:0", "urn:xmpp:ping", "vcard-temp" };
+		"urn:xmpp:occupant-id:0", "urn:xmpp:ping", "vcard-temp", NULL };
 	const struct muc_options *o = mod_options(m);
-	struct elem *query, *e;
+	struct elem *query;
 
 	if (elem_attr(stanza_payload(iq), AT_NODE).n > 0)
 		return stanza_refuse(iq, EL_ITEM_NOT_FOUND);
 	query = elem_add(stanza_result(iq), EL_DISCO_INFO);
-	e = elem_add(query, EL_DISCO_IDENTITY);
-	elem_set(e, AT_CATEGORY, STR("conference"));
-	elem_set(e, AT_TYPE, STR("text"));
-	elem_set_copy(e, AT_NAME, o->name);
-	for (size_t i = 0; i < ARRAY_LEN(vars); i++)
-		elem_set(
-		    elem_add(query, EL_DISCO_FEATURE), AT_VAR, str_c(vars[i]));
+	disco_add_identity(query, "conference", "text", o->name);
+	disco_add_features(query, vars);
 	if (o->indicators)
-		elem_set(elem_add(query, EL_DISCO_FEATURE), AT_VAR,
-		    STR("urn:xmpp:rai:0"));
+		disco_add_feature(query, STR("urn:xmpp:rai:0"));
 	return stanza_send_back(iq);
 }
 

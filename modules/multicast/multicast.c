@@ -7,6 +7,8 @@
  */
 #include "modules/multicast/multicast.h"
 
+#include "xep/0030-disco.h"
+
 #define DISCO "http://jabber.org/protocol/disco#info"
 #define ADDRESS "http://jabber.org/protocol/address"
 
@@ -15,22 +17,17 @@
 static void
 on_info(struct mod *m, struct stanza *iq)
 {
-	static const char *const features[] = { DISCO, ADDRESS };
+	static const char *const features[] = { DISCO, ADDRESS, NULL };
 	struct str node = elem_attr(stanza_payload(iq), AT_NODE);
-	struct elem *query, *e;
+	struct elem *query;
 
 	if (node.n > 0) {
 		stanza_refuse(iq, EL_ITEM_NOT_FOUND);
 		return;
 	}
 	query = elem_add(stanza_result(iq), EL_DISCO_INFO);
-	e = elem_add(query, EL_DISCO_IDENTITY);
-	elem_set(e, AT_CATEGORY, STR("service"));
-	elem_set(e, AT_TYPE, STR("multicast"));
-	elem_set(e, AT_NAME, STR("Multicast"));
-	for (size_t i = 0; i < ARRAY_LEN(features); i++)
-		elem_set(elem_add(query, EL_DISCO_FEATURE), AT_VAR,
-		    str_c(features[i]));
+	disco_add_identity(query, "service", "multicast", STR("Multicast"));
+	disco_add_features(query, features);
 	stanza_send_back(iq);
 }
 

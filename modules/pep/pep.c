@@ -6,6 +6,8 @@
  */
 #include "core/module.h"
 
+#include "xep/0030-disco.h"
+
 struct pep_options {
 	uint64_t max_nodes, max_items, max_payload, max_subscriptions;
 };
@@ -173,17 +175,14 @@ on_info(struct mod *m, struct elem *query, const struct stanza *iq)
 		"http://jabber.org/protocol/pubsub#filtered-notifications",
 		"http://jabber.org/protocol/pubsub#presence-notifications",
 		"http://jabber.org/protocol/pubsub#pubsub-on-a-jid",
+		NULL,
 	};
 
 	if (iq == NULL || str_is_none(iq->to.local) ||
 	    elem_attr(query, AT_NODE).n > 0)
 		return;
-	for (size_t i = 0; pubsub_features[i] != NULL; i++)
-		elem_set(elem_add(query, EL_DISCO_FEATURE), AT_VAR,
-		    str_c(pubsub_features[i]));
-	for (size_t i = 0; i < ARRAY_LEN(own); i++)
-		elem_set(
-		    elem_add(query, EL_DISCO_FEATURE), AT_VAR, str_c(own[i]));
+	disco_add_features(query, pubsub_features);
+	disco_add_features(query, own);
 }
 
 /* The owner's word on who asked to subscribe. */

@@ -6,6 +6,8 @@
  */
 #include "core/module.h"
 
+#include "xep/0030-disco.h"
+
 #define SID_MAX 200
 
 struct proxy65_options {
@@ -19,21 +21,18 @@ on_info(struct stanza *iq)
 	static const char *const features[] = {
 		"http://jabber.org/protocol/disco#info",
 		"http://jabber.org/protocol/bytestreams",
+		NULL,
 	};
-	struct elem *query, *e;
+	struct elem *query;
 
 	if (elem_attr(stanza_payload(iq), AT_NODE).n > 0) {
 		stanza_refuse(iq, EL_ITEM_NOT_FOUND);
 		return;
 	}
 	query = elem_add(stanza_result(iq), EL_DISCO_INFO);
-	e = elem_add(query, EL_DISCO_IDENTITY);
-	elem_set(e, AT_CATEGORY, STR("proxy"));
-	elem_set(e, AT_TYPE, STR("bytestreams"));
-	elem_set(e, AT_NAME, STR("SOCKS5 Bytestreams"));
-	for (size_t i = 0; i < ARRAY_LEN(features); i++)
-		elem_set(elem_add(query, EL_DISCO_FEATURE), AT_VAR,
-		    str_c(features[i]));
+	disco_add_identity(
+	    query, "proxy", "bytestreams", STR("SOCKS5 Bytestreams"));
+	disco_add_features(query, features);
 	stanza_send_back(iq);
 }
 

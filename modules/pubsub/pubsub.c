@@ -5,6 +5,8 @@
  */
 #include "core/module.h"
 
+#include "xep/0030-disco.h"
+
 struct pubsub_options {
 	struct str host, name;
 	unsigned create;
@@ -64,12 +66,6 @@ static bool (*const may_create[])(const struct jid *who) = {
 
 /* ---- disco of the service itself --------------------------------------- */
 
-static void
-add_feature(struct elem *query, const char *var)
-{
-	elem_set(elem_add(query, EL_DISCO_FEATURE), AT_VAR, str_c(var));
-}
-
 static enum verdict
 on_info(struct mod *m, struct stanza *iq)
 {
@@ -77,19 +73,14 @@ on_info(struct mod *m, struct stanza *iq)
 		"http://jabber.org/protocol/pubsub#instant-nodes",
 		"http://jabber.org/protocol/disco#info",
 		"http://jabber.org/protocol/disco#items", "urn:xmpp:mam:2",
-		"urn:xmpp:mam:2#extended" };
+		"urn:xmpp:mam:2#extended", NULL };
 	const struct pubsub_options *o = mod_options(m);
-	struct elem *query, *e;
+	struct elem *query;
 
 	query = elem_add(stanza_result(iq), EL_DISCO_INFO);
-	e = elem_add(query, EL_DISCO_IDENTITY);
-	elem_set(e, AT_CATEGORY, STR("pubsub"));
-	elem_set(e, AT_TYPE, STR("service"));
-	elem_set_copy(e, AT_NAME, o->name);
-	for (size_t i = 0; i < ARRAY_LEN(own); i++)
-		add_feature(query, own[i]);
-	for (size_t i = 0; pubsub_features[i] != NULL; i++)
-		add_feature(query, pubsub_features[i]);
+	disco_add_identity(query, "pubsub", "service", o->name);
+	disco_add_features(query, own);
+	disco_add_features(query, pubsub_features);
 	return stanza_send_back(iq);
 }
 

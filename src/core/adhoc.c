@@ -8,6 +8,7 @@
 #include "core/router.h"
 #include "net/loop.h"
 #include "xep/0004-forms.h"
+#include "xep/0030-disco.h"
 
 #define SESSIONS_MAX 500
 #define SESSIONS_MAX_EACH 5 /* of one bare JID */
@@ -366,27 +367,18 @@ start(struct adhoc *ad, const struct adhoc_command *command, struct stanza *iq)
 
 /* ---- disco ------------------------------------------------------------- */
 
-static void
-add_feature(struct elem *query, struct str var)
-{
-	elem_set(elem_add(query, EL_DISCO_FEATURE), AT_VAR, var);
-}
-
 static enum verdict
 send_info(struct stanza *iq, const struct adhoc_command *command)
 {
 	struct elem *query = elem_new(iq->arena, EL_DISCO_INFO);
-	struct elem *e = elem_add(query, EL_DISCO_IDENTITY);
 
 	elem_set(query, AT_NODE, elem_attr(stanza_payload(iq), AT_NODE));
-	elem_set(e, AT_CATEGORY, STR("automation"));
-	elem_set(e, AT_TYPE,
-	    command != NULL ? STR("command-node") : STR("command-list"));
+	disco_add_identity(query, "automation",
+	    command != NULL ? "command-node" : "command-list",
+	    command != NULL ? str_c(command->name) : STR_NONE);
+	disco_add_feature(query, names_ns_uri(NS_COMMANDS));
 	if (command != NULL)
-		elem_set(e, AT_NAME, str_c(command->name));
-	add_feature(query, names_ns_uri(NS_COMMANDS));
-	if (command != NULL)
-		add_feature(query, STR("jabber:x:data"));
+		disco_add_feature(query, STR("jabber:x:data"));
 	elem_append(stanza_result(iq), query);
 	return stanza_send_back(iq);
 }

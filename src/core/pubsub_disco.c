@@ -5,6 +5,7 @@
 #include "base/clock.h"
 
 #include "xep/0004-forms.h"
+#include "xep/0030-disco.h"
 #include "xep/0059-rsm.h"
 
 #include <stdlib.h>
@@ -172,18 +173,14 @@ void
 do_disco_info(struct op *op, struct node *node)
 {
 	static const ns_t features[] = { NS_PUBSUB, NS_DISCO_INFO, NS_MAM };
-	struct elem *query, *e;
+	struct elem *query;
 
 	query = op_result(op, EL_DISCO_INFO);
 	elem_set(query, AT_NODE, op->node_name);
-	e = elem_add(query, EL_DISCO_IDENTITY);
-	elem_set(e, AT_CATEGORY, STR("pubsub"));
-	elem_set(e, AT_TYPE, STR("leaf"));
-	if (node->config.title.n > 0)
-		elem_set_copy(e, AT_NAME, node->config.title);
+	disco_add_identity(query, "pubsub", "leaf",
+	    node->config.title.n > 0 ? node->config.title : STR_NONE);
 	for (size_t i = 0; i < ARRAY_LEN(features); i++)
-		elem_set(elem_add(query, EL_DISCO_FEATURE), AT_VAR,
-		    names_ns_uri(features[i]));
+		disco_add_feature(query, names_ns_uri(features[i]));
 	add_meta(query, node);
 	op_send(op);
 }
