@@ -19,8 +19,13 @@
 /* So long may a sender's receipt depend on a client's acknowledgement. */
 #define SPOOL_MS 1000
 #define SPOOL_BYTES 65536
-/* A client that was asked answers by then, or its link is dead. */
+/*
+ * A client that was asked and is silent for so long has a dead link. As long as
+ * it is heard its answer may be behind what it sends, or what we do not read
+ * yet (limits.c2s_rate); but not for ever.
+ */
 #define ACK_MS 60000
+#define ACK_BEHIND_MS 600000
 /* Asks again after so many stanzas, though an answer is due. */
 #define ASK_STANZAS 50
 /* Stanzas whose effects are not durable, before reading stops. */
@@ -35,10 +40,30 @@ sooner(uint64_t *first, uint64_t due)
 		*first = due;
 }
 
+/* The time when nothing more is to be hoped for, or 0: that is now. */
+static uint64_t
+ack_later(const struct sm *sm, uint64_t now)
+{
+	uint64_t silent = sm->is_paused ? 0 : session_silence(sm->session);
+	uint64_t last = sm->asked + ACK_BEHIND_MS;
+
+	if (silent >= ACK_MS || now >= last)
+		return 0;
+	return MIN(now + ACK_MS - silent, last);
+}
+
 static void
 on_due(struct sm *sm)
 {
 	uint64_t now = loop_now();
+
+	if (sm->ack_due != 0 && sm->ack_due <= now) {
+		sm->ack_due = ack_later(sm, now);
+		if (sm->ack_due == 0) {
+			session_link_dead(sm->session);
+			return;
+		}
+	}
 
 	if (sm->answer_due != 0 && sm->answer_due <= now) {
 		sm->owed_at = sm->in->durable;
@@ -48,10 +73,7 @@ on_due(struct sm *sm)
 		sm_spool(sm, false);
 	if (sm->resume_due != 0 && sm->resume_due <= now)
 		sm_resume_now(sm);
-	if (sm->ack_due != 0 && sm->ack_due <= now) {
-		sm->ack_due = 0;
-		session_link_dead(sm->session);
-	} else if (sm->expiry_due != 0 && sm->expiry_due <= now) {
+	if (sm->expiry_due != 0 && sm->expiry_due <= now) {
 		sm->expiry_due = 0;
 		session_expired(sm->session, "not resumed in time");
 	}
@@ -196,7 +218,8 @@ sm_ask(struct sm *sm)
 	if (sm->is_asked)
 		return;
 	sm->is_asked = true;
-	sm->ack_due = loop_now() + ACK_MS;
+	sm->asked = loop_now();
+	sm->ack_due = sm->asked + ACK_MS;
 	sm_arm(sm);
 }
 
@@ -288,6 +311,12 @@ sm_acked(struct sm *sm, uint32_t h)
 	return true;
 }
 
+bool
+sm_is_behind(const struct sm *sm, uint32_t h)
+{
+	return h - sm->acked > sm->count && h < sm->acked;
+}
+
 static void
 on_ack(struct sm *sm, const struct elem *e)
 {
@@ -298,7 +327,7 @@ on_ack(struct sm *sm, const struct elem *e)
 		stream_fail(s, EL_SE_BAD_FORMAT, "an <a/> needs a count h");
 		return;
 	}
-	if (!sm_acked(sm, (uint32_t)h)) {
+	if (!sm_acked(sm, (uint32_t)h) && !sm_is_behind(sm, (uint32_t)h)) {
 		sm_fail_count(sm, s, (uint32_t)h);
 		return;
 	}

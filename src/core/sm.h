@@ -80,6 +80,7 @@ struct sm {
 	uint32_t owed_at, owed_last;
 	/* loop_now(), or 0: answer at the latest, spool, ack, resume. */
 	uint64_t answer_due, spool_due, ack_due, expiry_due, resume_due;
+	uint64_t asked; /* the <r/> that ack_due is about, in loop_now() */
 	struct timer timer;
 	struct stream *resumer; /* waits for what was pending */
 	uint32_t resume_ms;
@@ -171,6 +172,11 @@ struct elem *sm_failed(struct arena *a, enum qname condition, int64_t h);
 void sm_send_failed(struct stream *s, enum qname condition, int64_t h);
 /* The client acknowledges: false if it can't have counted so far. */
 bool sm_acked(struct sm *sm, uint32_t h);
+/*
+ * Less than what it has acknowledged before, and what is gone here: it went
+ * back to an older state of its own.
+ */
+bool sm_is_behind(const struct sm *sm, uint32_t h);
 /* Fails the stream for such a count. */
 void sm_fail_count(struct sm *sm, struct stream *s, uint32_t h);
 /* Sends all that is in the queue again. */

@@ -251,7 +251,9 @@ resume_session(struct stream *s, const struct elem *e)
 		return;
 	}
 	session = stream_resumable(acct, id);
-	if (session != NULL)
+	if (session != NULL && sm_is_behind(session->sm, (uint32_t)h))
+		sm_send_failed(s, EL_ITEM_NOT_FOUND, session->sm->in->durable);
+	else if (session != NULL)
 		sm_resume(session->sm, s, (uint32_t)h);
 	else if (sm_memory_get(id, acct->jid.bare, &known))
 		sm_send_failed(s, EL_ITEM_NOT_FOUND, known);

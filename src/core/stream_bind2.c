@@ -190,6 +190,8 @@ resume(struct stream *s, const struct elem *e)
 
 	if (!str_to_u64(elem_attr(e, AT_H), &h) || h > UINT32_MAX)
 		login_not_resumed(s, -1);
+	else if (session != NULL && sm_is_behind(session->sm, (uint32_t)h))
+		login_not_resumed(s, session->sm->in->durable);
 	else if (session != NULL)
 		sm_resume(session->sm, s, (uint32_t)h);
 	else if (sm_memory_get(id, acct->jid.bare, &known))
