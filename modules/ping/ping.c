@@ -35,9 +35,11 @@ on_pong(void *ctx, struct stanza *answer)
 	const struct ping_options *o = mod_options(w->mod);
 
 	w->is_asked = false;
-	if (answer != NULL) {
+	/* It may come late, behind what else the client has to say. */
+	if (answer != NULL || session_silence(w->session) < o->timeout) {
 		stanza_free(&answer);
-		timer_start(&w->timer, o->interval, on_timer);
+		if (o->interval != 0)
+			timer_start(&w->timer, o->interval, on_timer);
 	} else if (!session_is_detached(w->session)) {
 		session_link_dead(w->session);
 	}
@@ -108,6 +110,35 @@ watch_free(struct mod *m, void *state)
 	iq_forget(w);
 }
 
+/* The new interval holds at once, also for those who were not watched. */
+static void
+watch_again(void *ctx, struct account *acct)
+{
+	struct mod *m = ctx;
+	const struct ping_options *o = mod_options(m);
+	struct session *s;
+	struct watch *w;
+
+	if (acct->host != mod_host(m))
+		return;
+	LIST_EACH(s, &acct->sessions, struct session, node)
+	{
+		w = session_slot_peek(s, m);
+		if (session_is_detached(s) || (w != NULL && w->is_asked))
+			continue;
+		if (o->interval != 0)
+			on_bound(m, s);
+		else if (w != NULL)
+			timer_stop(&w->timer);
+	}
+}
+
+static void
+ping_reload(struct mod *m)
+{
+	account_each(watch_again, m);
+}
+
 static const struct option options[] = {
 	OPT_SPAN("interval", struct ping_options, interval, "5m", 0, DAYS(1),
 	    "silence after which a client is pinged; 0: never"),
@@ -142,4 +173,5 @@ MODULE(ping) = {
 	.hooks = hooks,
 	.features = features,
 	.session_free = watch_free,
+	.reload = ping_reload,
 };

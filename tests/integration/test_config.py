@@ -10,6 +10,7 @@ import subprocess
 import pytest
 
 from harness.client import Client
+from harness.wire import Silence
 
 GOOD = """\
 hosts: [localhost]
@@ -175,6 +176,24 @@ async def test_reload(server):
     await romeo.ping("localhost")
     status, level = await server.api("get_loglevel")
     assert status == 200 and "debug" in str(level)
+
+
+async def test_reload_ping(make_server):
+    """Those who are there already are watched by the new interval."""
+    server = make_server({"modules": {"ping": {"interval": 0}}})
+    await server.start()
+    romeo = await server.client("romeo")
+    server.overrides["modules"]["ping"]["interval"] = "1s"
+    server.write_config()
+    assert server.ctl("reload_config")[0] == 0
+    ping = await romeo.elem()
+    assert ping.find("ping") is not None
+    romeo.send(f"<iq type='result' id='{ping.attrs['id']}' to='localhost'/>")
+    server.overrides["modules"]["ping"]["interval"] = 0
+    server.write_config()
+    assert server.ctl("reload_config")[0] == 0
+    with pytest.raises(Silence):
+        await romeo.elem(3)
 
 
 async def test_reload_bad(server):
