@@ -127,6 +127,15 @@ refuse_element(
 		stream_fail(s->stream, condition, NULL);
 }
 
+/* RFC 6120, 8.1.5: in the language of the stream; of iqs nobody reads any. */
+static void
+supply_lang(const struct session *s, struct stanza *st)
+{
+	if (st->kind != STANZA_IQ && !str_is_none(s->lang) &&
+	    str_is_none(elem_attr(st->root, AT_XML_LANG)))
+		elem_set_copy(st->root, AT_XML_LANG, s->lang);
+}
+
 void
 session_input(struct session *s, struct elem *e, struct receipt *r)
 {
@@ -142,8 +151,10 @@ session_input(struct session *s, struct elem *e, struct receipt *r)
 		return;
 	}
 	strip_delays(s, e);
-	if (stanza_of_session(e, &s->jid, &st, &condition) == 0)
+	if (stanza_of_session(e, &s->jid, &st, &condition) == 0) {
 		condition = supply_to(s, st);
+		supply_lang(s, st);
+	}
 	st->receipt = r;
 	st->is_from_local = true;
 	count(st);

@@ -33,6 +33,7 @@ class Client:
         self.password = password
         self.host = host
         self.source = None  # the address to come from, or None
+        self.lang = None  # that the stream's header names, or None
         self.wire = None
         self.jid = None
         self.header = None
@@ -62,6 +63,8 @@ class Client:
         return self.features
 
     def send_header(self, to=None, extra=""):
+        if self.lang:
+            extra += f" xml:lang='{self.lang}'"
         self.is_open = True
         self.wire.send(f"<?xml version='1.0'?><stream:stream to='"
                        f"{to or self.host}' version='1.0' xmlns='{NS_CLIENT}' "

@@ -23,6 +23,23 @@ COUNT = 50
 ROUNDS = 3
 
 
+async def test_language(server):
+    """RFC 6120, 8.1.5: what has no language of its own has its stream's."""
+    juliet = await server.client("juliet")
+    await server.register("romeo")
+    romeo = Client("romeo")
+    romeo.lang = "de"
+    await romeo.login(server.port["c2s"])
+    for own, told in (("", "de"), (" xml:lang='cs'", "cs")):
+        romeo.send(f"<message to='{juliet.jid}' type='chat'{own}>"
+                   f"<body>Hallo</body></message>")
+        message = await juliet.elem()
+        assert message.attrs["xml:lang"] == told
+    juliet.send(f"<message to='{romeo.jid}' type='chat'><body>Hi</body>"
+                f"</message>")
+    assert "xml:lang" not in (await romeo.elem()).attrs
+
+
 async def arrive(server, user):
     client = Client(user)
     await client.connect(server.port["tls"],
