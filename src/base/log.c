@@ -110,6 +110,20 @@ file_open(const char *path)
 	return fd >= 0 ? fd : -errno;
 }
 
+static bool
+is_folder(const char *path)
+{
+	struct stat st;
+
+	return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
+}
+
+static int
+may_write(const char *path)
+{
+	return faccessat(AT_FDCWD, path, W_OK, AT_EACCESS) == 0 ? 0 : -errno;
+}
+
 static int
 syslog_open(void)
 {
@@ -146,11 +160,35 @@ target_set_fd(int fd)
 	target.may_block = fd_may_block(fd);
 }
 
+static bool
+is_file_name(const char *name)
+{
+	return strcmp(name, "stderr") != 0 && strcmp(name, "syslog") != 0;
+}
+
+int
+log_can_open(const char *name)
+{
+	const char *base = strrchr(name, '/');
+	char folder[sizeof(target.path)];
+
+	if (!is_file_name(name))
+		return 0;
+	if (strlen(name) >= sizeof(target.path))
+		return -ENAMETOOLONG;
+	if (faccessat(AT_FDCWD, name, F_OK, AT_EACCESS) == 0)
+		return is_folder(name) ? -EISDIR : may_write(name);
+	if (base == NULL)
+		return may_write(".");
+	memcpy(folder, name, (size_t)(base - name) + 1);
+	folder[base - name + 1] = '\0';
+	return may_write(folder);
+}
+
 int
 log_open(const char *name, enum log_format format)
 {
-	bool is_file =
-	    strcmp(name, "stderr") != 0 && strcmp(name, "syslog") != 0;
+	bool is_file = is_file_name(name);
 	int fd = STDERR_FILENO;
 
 	if (strlen(name) >= sizeof(target.path))

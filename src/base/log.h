@@ -49,6 +49,8 @@ extern API int log_level_now;
  * Until this is called they go to stderr as text. 0, or -errno.
  */
 API int log_open(const char *target, enum log_format format);
+/* Could it, as far as can be told without making the file? 0, or -errno. */
+API int log_can_open(const char *target);
 /* Opens the file again, after its rotation. */
 API int log_reopen(void);
 API void log_set_level(enum log_level level);

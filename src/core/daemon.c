@@ -134,14 +134,14 @@ fail(const char *why)
 }
 
 static int
-conf_start(const char *path, bool load_certs)
+conf_start(const char *path)
 {
 	struct problems problems = { .arena = d.arena };
 
 	if (path == NULL)
 		path = conf_default_path();
 	if (conf_load(path, NULL, &problems, &daemon_conf) == 0)
-		certs_check(daemon_conf, &problems, load_certs);
+		machine_check(daemon_conf, &problems, true);
 	if (problems.count > 0) {
 		problems_print(&problems);
 		return ERR_CONFIG;
@@ -246,7 +246,7 @@ daemon_start(const struct daemon_args *args)
 	d.argv = args->argv;
 	exe_find();
 	names_init();
-	if (conf_start(args->conf_path, false) < 0)
+	if (conf_start(args->conf_path) < 0)
 		return ERR_CONFIG;
 	/* One heap for each thread that allocates much, and no more. */
 	mallopt(M_ARENA_MAX, (int)daemon_conf->workers + 1);
@@ -278,7 +278,7 @@ daemon_check(const char *path)
 {
 	d.arena = arena_new(0);
 	names_init();
-	if (conf_start(path, true) < 0)
+	if (conf_start(path) < 0)
 		return 1;
 	printf("configuration is fine\n");
 	conf_use(NULL);
@@ -330,7 +330,7 @@ restart_check(void)
 	bool is_good;
 
 	if (conf_load(daemon_conf->path, daemon_conf, &problems, &conf) == 0)
-		certs_check(conf, &problems, true);
+		machine_check(conf, &problems, true);
 	is_good = problems.count == 0;
 	for (size_t i = 0; i < problems.count; i++)
 		log_error(&log_daemon, "%s", problem_line(&problems, i));

@@ -58,6 +58,12 @@ int trust_apply(struct arena *a, const struct conf *conf, const char **why_r);
 /* Are there files at all for each pattern? `load`: and can they be used? */
 void certs_check(const struct conf *conf, struct problems *problems, bool load);
 
+/* ---- machine.c ---- */
+
+/* Certificates, as certs_check(), the user, and where the log goes. */
+void machine_check(
+    const struct conf *conf, struct problems *problems, bool load);
+
 /* ---- listen.c ---- */
 
 /* Opens all. For the start: the first failure ends it. */

@@ -121,7 +121,7 @@ reload_now(struct buf *notes, int *err_r)
 	modules_await();
 	*err_r = conf_load(path, daemon_conf, &problems, &conf);
 	if (*err_r == 0)
-		certs_check(conf, &problems, false);
+		machine_check(conf, &problems, false);
 	if (problems.count > 0)
 		*err_r = ERR_CONFIG;
 	for (size_t i = 0; i < problems.count; i++) {

@@ -6,6 +6,7 @@
 struct reader {
 	struct arena *a;
 	struct problems *problems;
+	struct str text;
 	yaml_parser_t parser;
 	struct tree *open[YAML_DEPTH_MAX]; /* the maps and lists around */
 	unsigned depth;
@@ -191,6 +192,17 @@ event_take(struct reader *r, const yaml_event_t *ev)
 	}
 }
 
+static unsigned
+line_at(const struct reader *r, size_t offset)
+{
+	struct str rest = str_sub(r->text, 0, MIN(offset, r->text.n));
+	unsigned line = 1;
+
+	for (size_t i = 0; i < rest.n; i++)
+		line += rest.p[i] == '\n';
+	return line;
+}
+
 static void
 parser_refuse(struct reader *r)
 {
@@ -198,8 +210,8 @@ parser_refuse(struct reader *r)
 	unsigned line = (unsigned)p->problem_mark.line + 1;
 
 	if (p->error == YAML_READER_ERROR) {
-		problem_add(r->problems, 0, "not UTF-8 text at byte %zu: %s",
-		    p->problem_offset, p->problem);
+		problem_add(r->problems, line_at(r, p->problem_offset),
+		    "not UTF-8 text: %s", p->problem);
 		return;
 	}
 	problem_add(r->problems, line, "not YAML: %s%s%s",
@@ -238,7 +250,7 @@ is_empty(const struct tree *t)
 struct tree *
 yaml_read(struct arena *a, struct str text, struct problems *problems)
 {
-	struct reader r = { .a = a, .problems = problems };
+	struct reader r = { .a = a, .problems = problems, .text = text };
 	bool is_read;
 
 	if (text.n > YAML_BYTES_MAX) {

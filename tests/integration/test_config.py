@@ -29,6 +29,10 @@ FAULTS = [
     ("log: {level: loud}\n", 1, ["level", "loud"]),
     ("log:\n  levl: info\n", 2, ["levl", "level"]),
     ("log: verbose\n", 1, ["log"]),
+    ("log: {target: /no/such/folder/x.log}\n", 1, ["target", "No such file"]),
+    ("log: {target: /proc}\n", 1, ["target", "directory"]),
+    *([("user: nobodyknows\n", 1, ["no user 'nobodyknows'"])]
+      if os.geteuid() == 0 else []),
     ("limits: {stanza_size: 5}\n", 1, ["stanza_size", "10000"]),
     ("limits: {stanza_size: huge}\n", 1, ["stanza_size", "huge"]),
     ("limits:\n  stanza_sizes: 20000\n", 2, ["stanza_sizes", "stanza_size"]),
@@ -85,6 +89,23 @@ def test_faults(build, tmp_path, text, line, words, check):
     else:
         assert re.search(re.escape(path) + r":\d+:", said), said
     assert not (tmp_path / "data" / "rookery.db").exists()
+
+
+@pytest.mark.parametrize("check", [True, False], ids=["check", "start"])
+def test_files_at_fault(build, tmp_path, check):
+    """What is no text, and a certificate that is none, have lines too."""
+    good = GOOD.format(data=tmp_path / "data")
+    line = good.count("\n") + 1
+    path = tmp_path / "rookery.yml"
+    cert = write(tmp_path / "c.pem", "none\n")
+    for text, words in ((b"workers: \xff\n", "UTF-8"),
+                        (f"certificates: [{cert}]\n".encode(), cert)):
+        path.write_bytes(good.encode() + text)
+        done = run(build, *(["--check-config"] if check else []), "-c",
+                   str(path))
+        assert done.returncode == 1
+        assert re.search(rf"{path}:{line}: .*{words}", done.stderr), \
+            done.stderr
 
 
 def test_all_at_once(build, tmp_path):

@@ -55,6 +55,20 @@ async def test_restart_command(server):
     server.expects_exit = False
 
 
+@pytest.mark.parametrize("wrong", [
+    {"log": {"target": "/no/such/folder/x.log"}}, {"workers": 0}])
+async def test_no_restart_into_a_wall(server, wrong):
+    """What would not start again goes on, and says why."""
+    romeo = await server.client("romeo")
+    server.announce("x.log|workers|no restart")
+    server.overrides.update(wrong)
+    server.write_config()
+    mark = os.path.getsize(server.log_path)
+    server.ctl("restart")
+    await server.log_line("no restart", mark)
+    await romeo.ping("localhost")
+
+
 async def test_small(make_server):
     """With all that an ordinary server has on, and what that takes along."""
     server = make_server({"modules": {"defaults": "true"}})
