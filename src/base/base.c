@@ -3,6 +3,9 @@
 
 #include "base/log.h"
 
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 #include <stdlib.h>
 #include <string.h>
 
@@ -69,4 +72,12 @@ void
 xfree(void *ptr)
 {
 	free(ptr);
+}
+
+void
+heap_trim(void)
+{
+#ifdef __GLIBC__
+	malloc_trim(0);
+#endif
 }

@@ -34,5 +34,10 @@ API void *xzalloc(size_t size) __attribute__((malloc, returns_nonnull));
 API void *xrealloc(void *ptr, size_t size) __attribute__((returns_nonnull));
 API char *xstrdup(const char *text) __attribute__((malloc, returns_nonnull));
 API void xfree(void *ptr);
+/*
+ * Gives what is free back to the system. It may take some time, in which
+ * others wait who allocate: not for a loop.
+ */
+API void heap_trim(void);
 
 #endif

@@ -8,10 +8,6 @@
 #include "core/session.h"
 #include "store/store.h"
 
-#ifdef __GLIBC__
-#include <malloc.h>
-#endif
-
 /* Accounts, summed over hosts ---------------------------------------------*/
 
 struct count {
@@ -134,9 +130,7 @@ trim_part(void *ctx, unsigned worker)
 static void
 trim_heap(void *arg)
 {
-#ifdef __GLIBC__
-	malloc_trim(0);
-#endif
+	heap_trim();
 }
 
 static void

@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "net/conn_impl.h"
+#include "net/crowd.h"
 
 #include <errno.h>
 #include <netinet/tcp.h>
@@ -104,6 +105,7 @@ conn_adopt(int fd, const struct addr *peer)
 	if (peer != NULL)
 		c->peer = *peer;
 	list_add(&l->conns, &c->node);
+	crowd_came();
 	must(uv_poll_init(&l->uv, &c->poll, fd) == 0);
 	return c;
 }
@@ -129,6 +131,7 @@ conn_gone(struct conn *c)
 	if (c->events != NULL)
 		c->events->closed(c->ctx, c->err);
 	conn_tls_free(c);
+	crowd_went(c->loop);
 	xfree(c);
 }
 

@@ -25,6 +25,7 @@ struct loop {
 	uv_prepare_t prepare;
 	uv_timer_t clock;
 	struct timers timers;
+	struct timer trim; /* crowd.c */
 	struct list deferred;
 	uint64_t now; /* 0: not read yet in this turn */
 

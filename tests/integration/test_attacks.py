@@ -246,6 +246,29 @@ async def test_half_open(make_server, kind):
     await romeo.ping("localhost")
 
 
+async def test_crowd_leaves_nothing(make_server):
+    """What a crowd took is not kept when it has gone."""
+    server = make_server({"limits": {"negotiation": "6s", "c2s_rate": 0}})
+    await server.start()
+    await server.client("romeo")
+    before = server.memory()
+    half = HEADER + "<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' " \
+        "mechanism='PLAIN'>" + "A" * 9500
+    crowd = []
+    for _ in range(min(1500, many_files() // 3)):
+        crowd.append(await server.wire())
+        crowd[-1].send(half)
+    most = 0
+    while not all(w.is_lost for w in crowd):
+        most = max(most, server.memory())
+        await asyncio.sleep(0.5)
+
+    async def is_small():
+        return server.memory() - before < (most - before) / 4
+
+    await server.wait_until(is_small, "the end of what the crowd took")
+
+
 async def test_connect_leaks_nothing(server):
     """Row 14: who comes and goes leaves nothing behind."""
     async def visit(number):
