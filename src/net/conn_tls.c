@@ -19,7 +19,7 @@
 
 struct conn_tls {
 	struct tls_hello hello;
-	SSL *ssl;
+	SSL *ssl;	   /* NULL while the client's hello is not whole */
 	struct buf kept;   /* received, not yet read by OpenSSL */
 	struct buf unsent; /* sealed (or plain before TLS), to be sent first */
 	bool is_secured;   /* the handshake is done */
@@ -96,6 +96,29 @@ wire_method_init(void)
 	BIO_meth_set_ctrl(m, wire_ctrl);
 	BIO_meth_set_create(m, wire_create);
 	wire_method = m;
+}
+
+static void
+ssl_set_bio(SSL *ssl)
+{
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
+	BIO *bio;
+
+	pthread_once(&once, wire_method_init);
+	bio = BIO_new(wire_method);
+	must(bio != NULL);
+	SSL_set_bio(ssl, bio, bio);
+}
+
+static SSL *
+ssl_new(struct conn_tls *t, const struct tls_cert *cert)
+{
+	SSL *ssl = SSL_new(cert->ctx);
+
+	must(ssl != NULL);
+	SSL_set_app_data(ssl, (char *)&t->hello);
+	ssl_set_bio(ssl);
+	return ssl;
 }
 
 static void
@@ -238,11 +261,9 @@ conn_tls_end(struct conn *c)
 /* Input -------------------------------------------------------------------- */
 
 static void
-tls_failed(struct conn *c)
+tls_failed(struct conn *c, const char *why)
 {
 	struct conn_tls *t = c->tls;
-	unsigned long err = ERR_peek_last_error();
-	const char *why = ERR_reason_error_string(err);
 	char ip[ADDR_TEXT_MAX];
 
 	addr_ip(&c->peer, ip);
@@ -280,7 +301,7 @@ tls_stopped(struct conn *c, int err)
 		conn_eof(c);
 		break;
 	default:
-		tls_failed(c);
+		tls_failed(c, ERR_reason_error_string(ERR_peek_last_error()));
 	}
 }
 
@@ -360,6 +381,50 @@ plain_read(struct conn *c)
 	}
 }
 
+/* Its state, for a server. */
+static void
+server_begin(struct conn_tls *t)
+{
+	t->ssl = ssl_new(t, t->hello.certs->certs[0]);
+	SSL_set_accept_state(t->ssl);
+	if (t->hello.role == TLS_C2S)
+		tls_ask_client(t->ssl);
+	if (t->hello.role != TLS_S2S)
+		return;
+	SSL_set_verify(t->ssl, SSL_VERIFY_PEER, NULL);
+	SSL_set_options(t->ssl, SSL_OP_NO_TICKET);
+}
+
+/* As it would have said itself. */
+static void
+hello_refuse(struct conn *c)
+{
+	static const char decode_error[] = { 21, 3, 3, 0, 2, 2, 50 };
+
+	buf_add(&c->loop->scratch->sealed, decode_error, sizeof(decode_error));
+	tls_failed(c, "no hello, or too big");
+}
+
+/*
+ * Answers whether there is a whole hello, and so something to read it. Before
+ * that a client is worth what it has sent, and no byte more.
+ */
+static bool
+hello_take(struct conn *c, const char *p, size_t n)
+{
+	struct conn_tls *t = c->tls;
+	int size = tls_hello_size(str_mem(p, n));
+
+	if (size < 0)
+		hello_refuse(c);
+	else if (size > 0)
+		server_begin(t);
+	else
+		t->kept =
+		    (struct buf){ (char *)memcpy(xmalloc(n), p, n), n, n };
+	return size > 0;
+}
+
 void
 conn_tls_input(struct conn *c, const char *p, size_t n)
 {
@@ -372,6 +437,8 @@ conn_tls_input(struct conn *c, const char *p, size_t n)
 		conn_tls_go_on(c);
 		return;
 	}
+	if (t->ssl == NULL && !hello_take(c, p, n))
+		return;
 	now_set(c, p, n);
 	if (t->is_secured || handshake_step(c))
 		plain_read(c);
@@ -407,18 +474,6 @@ conn_tls_go_on(struct conn *c)
 
 /* Life --------------------------------------------------------------------- */
 
-static void
-ssl_set_bio(SSL *ssl)
-{
-	static pthread_once_t once = PTHREAD_ONCE_INIT;
-	BIO *bio;
-
-	pthread_once(&once, wire_method_init);
-	bio = BIO_new(wire_method);
-	must(bio != NULL);
-	SSL_set_bio(ssl, bio, bio);
-}
-
 /* What is queued is still plain: it goes before all that TLS sends. */
 static void
 queue_to_unsent(struct conn *c)
@@ -439,12 +494,8 @@ queue_to_unsent(struct conn *c)
 }
 
 static void
-tls_begin(struct conn *c, struct conn_tls *t, const struct tls_cert *cert)
+tls_begin(struct conn *c, struct conn_tls *t)
 {
-	t->ssl = SSL_new(cert->ctx);
-	must(t->ssl != NULL);
-	SSL_set_app_data(t->ssl, (char *)&t->hello);
-	ssl_set_bio(t->ssl);
 	c->tls = t;
 	queue_to_unsent(c);
 	conn_touched(c);
@@ -464,14 +515,7 @@ conn_tls_start(struct conn *c, enum tls_role role, bool is_direct)
 	t->hello = (struct tls_hello){
 		.certs = certs, .role = role, .is_direct = is_direct
 	};
-	tls_begin(c, t, certs->certs[0]);
-	SSL_set_accept_state(t->ssl);
-	if (role == TLS_C2S)
-		tls_ask_client(t->ssl);
-	if (role != TLS_S2S)
-		return;
-	SSL_set_verify(t->ssl, SSL_VERIFY_PEER, NULL);
-	SSL_set_options(t->ssl, SSL_OP_NO_TICKET);
+	tls_begin(c, t);
 }
 
 void
@@ -495,7 +539,8 @@ conn_start_tls_client(struct conn *c, const char *server, struct str own,
 		.role = role,
 		.is_direct = is_direct,
 		.is_client = true };
-	tls_begin(c, t, cert != NULL ? cert : certs->certs[0]);
+	t->ssl = ssl_new(t, cert != NULL ? cert : certs->certs[0]);
+	tls_begin(c, t);
 	SSL_set_connect_state(t->ssl);
 	/* The macro casts the const away; the name is copied. */
 	SSL_set_tlsext_host_name(t->ssl, (char *)(uintptr_t)server);

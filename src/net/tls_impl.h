@@ -36,6 +36,12 @@ struct tls_hello {
 
 #define TLS_NAME_MAX 256
 
+/*
+ * Bytes of a hello, with the heads of its records. Those with keys that no
+ * quantum computer breaks have 2 KiB.
+ */
+#define TLS_HELLO_MAX 6144
+
 /* tls.c */
 
 /* A set with what is in `certs`; takes all of them over. */
@@ -61,6 +67,14 @@ void tls_cert_free(struct tls_cert **cert);
 bool tls_name(struct str host, char name_r[TLS_NAME_MAX]);
 /* The newest message of OpenSSL's queue, which it empties. */
 const char *tls_why(struct arena *a);
+
+/* tls_hello.c */
+
+/*
+ * How many bytes the records of a ClientHello have, which must all be there; 0
+ * while some are missing, ERR_INVALID when it is none, or a bigger one.
+ */
+int tls_hello_size(struct str bytes);
 
 /* tls_verify.c */
 

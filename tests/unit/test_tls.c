@@ -331,6 +331,147 @@ test_garbage(void **state)
 	end_free(e);
 }
 
+/* What a client begins with: one record. */
+static size_t
+hello_make(SSL *ssl, unsigned char *p, size_t size)
+{
+	BIO *out = BIO_new(BIO_s_mem());
+	int n;
+
+	SSL_set_bio(ssl, BIO_new(BIO_s_mem()), out);
+	assert_int_equal(SSL_connect(ssl), -1);
+	n = BIO_read(out, p, (int)size);
+	assert_true(n > 100 && (size_t)n < size);
+	assert_int_equal(tls_hello_size(str_mem(p, (size_t)n)), n);
+	return (size_t)n;
+}
+
+/* The same hello in records of so many bytes; their length. */
+static size_t
+hello_split(const unsigned char *hello, size_t n, size_t part, unsigned char *p)
+{
+	size_t had = 0;
+
+	for (size_t at = 5; at < n; at += part) {
+		size_t len = MIN(part, n - at);
+
+		memcpy(p + had, hello, 3);
+		p[had + 3] = (unsigned char)(len >> 8);
+		p[had + 4] = (unsigned char)len;
+		memcpy(p + had + 5, hello + at, len);
+		had += 5 + len;
+	}
+	return had;
+}
+
+static void
+hello_with(int version, size_t part, size_t step)
+{
+	struct end *e = end_new(NULL);
+	SSL *ssl = client_new(e, version, "one.example");
+	unsigned char whole[2048], p[8192];
+	size_t n =
+	    hello_split(whole, hello_make(ssl, whole, sizeof(whole)), part, p);
+
+	for (size_t i = 0; i < n; i++)
+		assert_int_equal(tls_hello_size(str_mem(p, i)), 0);
+	assert_int_equal(tls_hello_size(str_mem(p, n)), n);
+	for (size_t at = 0; at < n; at += step) {
+		size_t len = MIN(step, n - at);
+
+		assert_int_equal(send(e->fd, p + at, len, 0), len);
+		on_loop(0, on_moved, NULL);
+	}
+	SSL_set_fd(ssl, e->fd);
+	client_connect(ssl, e);
+	assert_string_equal(e->sni, "one.example");
+	client_free(ssl);
+	end_free(e);
+}
+
+/* However it comes, in records and in time. */
+static void
+test_hello_in_pieces(void **state)
+{
+	static const int versions[] = { TLS1_2_VERSION, TLS1_3_VERSION };
+
+	for (size_t i = 0; i < ARRAY_LEN(versions); i++) {
+		hello_with(versions[i], 2048, 1);
+		hello_with(versions[i], 2048, 100);
+		hello_with(versions[i], 7, 3);
+		hello_with(versions[i], 64, 8192);
+		hello_with(versions[i], 1, 8192);
+	}
+}
+
+static const struct {
+	const char *bytes;
+	size_t n;
+	int size;
+} hellos[] = {
+	{ "", 0, 0 },
+	{ "\x16", 1, 0 },
+	{ "\x16\x03\x01\x00", 4, 0 },
+	{ "\x16\x03\x01\x00\x04\x01\x00\x00", 8, 0 },
+	{ "\x16\x03\x01\x00\x04\x01\x00\x00\x00", 9, 9 },
+	/* The rest is for whoever reads the hello. */
+	{ "\x16\x03\x01\x00\x04\x01\x00\x00\x00\x17", 10, 9 },
+	/* Another message in the record, of which not all is there. */
+	{ "\x16\x03\x01\x00\x05\x01\x00\x00\x00", 9, 0 },
+	{ "\x16\x03\x01\x00\x02\x01\x00\x16\x03\x01\x00\x02\x00\x00", 14, 14 },
+	/* Other records, other versions of TLS, HTTP. */
+	{ "\x15", 1, ERR_INVALID },
+	{ "G", 1, ERR_INVALID },
+	{ "\x80\x80\x01\x03\x03", 5, ERR_INVALID },
+	{ "\x16\x02", 2, ERR_INVALID },
+	{ "\x16\x03\x01\x00\x02\x01\x00\x17", 8, ERR_INVALID },
+	/* A message that is no hello. */
+	{ "\x16\x03\x01\x00\x04\x02", 6, ERR_INVALID },
+	/* Nothing in a record. */
+	{ "\x16\x03\x01\x00\x00", 5, ERR_INVALID },
+	/* Just within what is kept, and a byte more: of record and message. */
+	{ "\x16\x03\x01\x17\xfb", 5, 0 },
+	{ "\x16\x03\x01\x17\xfc", 5, ERR_INVALID },
+	{ "\x16\x03\x01\xff\xff", 5, ERR_INVALID },
+	{ "\x16\x03\x01\x00\x04\x01\x00\x17\xfc", 9, 0 },
+	{ "\x16\x03\x01\x00\x04\x01\x00\x17\xfd", 9, ERR_INVALID },
+	{ "\x16\x03\x01\x00\x04\x01\xff\xff\xff", 9, ERR_INVALID },
+};
+
+static void
+test_hello_size(void **state)
+{
+	for (size_t i = 0; i < ARRAY_LEN(hellos); i++) {
+		int size =
+		    tls_hello_size(str_mem(hellos[i].bytes, hellos[i].n));
+
+		if (size != hellos[i].size)
+			fail_msg(
+			    "hello %zu: %d, not %d", i, size, hellos[i].size);
+	}
+}
+
+/* What is no hello, or too big, is told so at once. */
+static void
+test_hello_refused(void **state)
+{
+	for (size_t i = 0; i < ARRAY_LEN(hellos); i++) {
+		struct end *e;
+		char alert[7];
+
+		if (hellos[i].size >= 0)
+			continue;
+		e = end_new(NULL);
+		assert_int_equal(
+		    send(e->fd, hellos[i].bytes, hellos[i].n, 0), hellos[i].n);
+		gate_wait(&e->closed, 1);
+		assert_int_equal(e->err, ERR_TLS);
+		assert_int_equal(recv(e->fd, alert, 7, MSG_WAITALL), 7);
+		assert_memory_equal(alert, "\x15\x03\x03\x00\x02\x02\x32", 7);
+		end_free(e);
+	}
+}
+
 static void
 test_old_version(void **state)
 {
@@ -973,6 +1114,9 @@ main(void)
 		cmocka_unit_test(test_echo_moving),
 		cmocka_unit_test(test_pause_when_secured),
 		cmocka_unit_test(test_garbage),
+		cmocka_unit_test(test_hello_size),
+		cmocka_unit_test(test_hello_in_pieces),
+		cmocka_unit_test(test_hello_refused),
 		cmocka_unit_test(test_old_version),
 		cmocka_unit_test(test_close_notify),
 		cmocka_unit_test(test_idle_owns_nothing),
