@@ -107,6 +107,7 @@ enum change_kind { ADD, REMOVE, CLEAR, BEGIN, END };
 struct change {
 	struct str key; /* on the heap: of which list */
 	enum change_kind kind;
+	size_t found; /* at its END */
 	size_t count;
 	unsigned char hashes[][HASH_LEN];
 };
@@ -180,24 +181,42 @@ apply(struct blocklist *b, const struct change *c)
 		b->on_added(b->mod);
 }
 
+/* This worker's. */
+static struct blocklist *
+find(const struct change *c)
+{
+	struct blocklist *b;
+
+	if (all.next == NULL)
+		return NULL;
+	LIST_EACH(b, &all, struct blocklist, node)
+	if (str_eq(b->key, c->key))
+		return b;
+	return NULL;
+}
+
 static void
 apply_here(void *ctx, unsigned worker)
 {
 	const struct change *c = ctx;
 	struct blocklist *b;
 
-	if (all.next == NULL)
-		return;
-	LIST_EACH(b, &all, struct blocklist, node)
-	if (str_eq(b->key, c->key))
+	b = find(c);
+	if (b != NULL)
 		apply(b, c);
 }
 
+/* It holds on all workers. */
 static void
 on_applied(void *ctx)
 {
 	struct change *c = ctx;
+	struct blocklist *b = c->kind == END ? find(c) : NULL;
 
+	if (b != NULL)
+		log_info(mod_log(b->mod),
+		    "block list of " STR_FMT ": %zu entries",
+		    STR_ARG(b->service.full), c->found);
 	str_free(&c->key);
 	xfree(c);
 }
@@ -306,10 +325,9 @@ on_items(void *ctx, struct stanza *answer)
 	b->found += c->count;
 	tell(c);
 	if (!go_on(b, pubsub, count)) {
-		tell(change_new(b, END, 0));
-		log_info(mod_log(b->mod),
-		    "block list of " STR_FMT ": %zu entries",
-		    STR_ARG(b->service.full), b->found);
+		c = change_new(b, END, 0);
+		c->found = b->found;
+		tell(c);
 		timer_start(&b->timer, REFRESH_MS, on_time);
 	}
 	stanza_free(&answer);

@@ -465,7 +465,8 @@ class Play:
 
     async def do_log_expects(self, _block, text):
         pattern = re.escape(self.fill(text, is_xml=False))
-        await self.stage.log_line(pattern, self.stage.script_mark)
+        start = max(self.stage.script_mark, self.stage.start_mark)
+        await self.stage.log_line(pattern, start)
         self.announced.append(re.compile(pattern))
 
     async def do_server(self, _block, what):
