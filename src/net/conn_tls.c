@@ -188,14 +188,28 @@ record_plain(struct conn *c)
 	return str_mem(join, n);
 }
 
+/*
+ * Having sent a ticket OpenSSL holds a buffer to read into, which only a look
+ * for input has it give back.
+ */
+static void
+ticket_sent(SSL *ssl)
+{
+	size_t n;
+	char c;
+
+	(void)SSL_peek_ex(ssl, &c, 1, &n);
+}
+
 /* Seals some of the queue into the loop's buffer. */
 static void
 queue_seal(struct conn *c)
 {
+	bool has_ticket = c->tls->owes_ticket;
 	size_t total = 0;
 
 	now_set(c, NULL, 0);
-	if (c->tls->owes_ticket)
+	if (has_ticket)
 		SSL_new_session_ticket(c->tls->ssl);
 	c->tls->owes_ticket = false;
 	while (outq_size(&c->out) > 0 && total < SEAL_BATCH) {
@@ -209,6 +223,8 @@ queue_seal(struct conn *c)
 		outq_drop(&c->out, n);
 		total += n;
 	}
+	if (has_ticket)
+		ticket_sent(c->tls->ssl);
 }
 
 static bool handshake_step(struct conn *c);
