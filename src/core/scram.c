@@ -2,6 +2,7 @@
 #include "core/scram.h"
 
 #include "base/err.h"
+#include "jid/jid.h"
 
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
@@ -135,15 +136,19 @@ scram_keys_of(struct arena *a, const struct scram_hash *h, struct str salted,
 	OPENSSL_cleanse(key, sizeof(key));
 }
 
-/* "=2C" is a comma and "=3D" an equals sign; any other "=" is an error. */
+/*
+ * "=2C" is a comma and "=3D" an equals sign; any other "=" is an error, and so
+ * are more bytes than `max`.
+ */
 static int
-unescape_name(struct arena *a, struct str name, struct str *name_r)
+unescape_name(struct arena *a, struct str name, size_t max, struct str *name_r)
 {
-	char *out = arena_bytes(a, name.n + 1);
 	size_t n = 0;
+	char *out;
 
-	if (str_is_empty(name) || !str_is_utf8(name))
+	if (str_is_empty(name) || name.n > 3 * max || !str_is_utf8(name))
 		return ERR_INVALID;
+	out = arena_bytes(a, name.n);
 	for (size_t i = 0; i < name.n; i++) {
 		struct str code = str_sub(name, i, 3);
 
@@ -162,7 +167,7 @@ unescape_name(struct arena *a, struct str name, struct str *name_r)
 		i += 2;
 	}
 	*name_r = str_mem(out, n);
-	return 0;
+	return n <= max ? 0 : ERR_INVALID;
 }
 
 /* Takes "x=value" off `*rest`; none if it does not begin so. */
@@ -212,7 +217,8 @@ parse_gs2(struct arena *a, struct str *rest, struct scram_first *first)
 		return 0;
 	if (!str_has_prefix(authzid, STR("a=")))
 		return ERR_INVALID;
-	return unescape_name(a, str_skip(authzid, 2), &first->authzid);
+	return unescape_name(
+	    a, str_skip(authzid, 2), 2 * JID_PART_MAX + 1, &first->authzid);
 }
 
 int
@@ -223,6 +229,8 @@ scram_parse_first(
 	int err;
 
 	memset(first_r, 0, sizeof(*first_r));
+	if (message.n > SCRAM_FIRST_MAX)
+		return ERR_INVALID;
 	err = parse_gs2(a, &rest, first_r);
 	if (err < 0)
 		return err;
@@ -231,7 +239,7 @@ scram_parse_first(
 	user = take_attr(&rest, 'n');
 	if (str_is_none(user) || str_is_none(rest))
 		return ERR_INVALID;
-	err = unescape_name(a, user, &first_r->user);
+	err = unescape_name(a, user, JID_PART_MAX, &first_r->user);
 	if (err < 0)
 		return err;
 	first_r->nonce = take_attr(&rest, 'r');

@@ -49,6 +49,12 @@ void scram_keys_make(struct arena *a, const struct scram_hash *h,
 void scram_keys_of(struct arena *a, const struct scram_hash *h,
     struct str salted, struct scram_keys *keys_r);
 
+/*
+ * Of a first message, which is kept until the client goes on. There is room for
+ * the longest name, and the longest address beside it.
+ */
+#define SCRAM_FIRST_MAX 4096
+
 /* client-first-message, taken apart; views of the message or in `a`. */
 struct scram_first {
 	char binding;		 /* 'n', 'y' or 'p' */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* SCRAM against the exchanges printed in RFC 5802, RFC 7677 and ours. */
+#include "base/buf.h"
 #include "base/err.h"
 #include "core/scram.h"
 
@@ -140,6 +141,51 @@ test_first(void **state)
 	}
 }
 
+/* How many times a text is the authorization identity, the name, the rest. */
+static const struct {
+	const char *authzid, *name;
+	size_t authzids, names, rest;
+	int err;
+} longs[] = {
+	{ "a", "a", 0, 1023, 0, 0 },
+	{ "a", "a", 0, 1024, 0, ERR_INVALID },
+	{ "a", "=3D", 0, 1023, 0, 0 },
+	{ "a", "=3D", 0, 1024, 0, ERR_INVALID },
+	{ "a", "a", 2047, 1023, 0, 0 },
+	{ "a", "a", 2048, 1023, 0, ERR_INVALID },
+	{ "a", "a", 0, 1023, 3061, 0 },
+	{ "a", "a", 0, 1023, 3062, ERR_INVALID },
+};
+
+static void
+times(struct buf *b, const char *text, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		buf_add_str(b, str_c(text));
+}
+
+static void
+test_long_first(void **state)
+{
+	for (size_t i = 0; i < ARRAY_LEN(longs); i++) {
+		struct arena *a = arena_new(0);
+		struct buf b = { 0 };
+		struct scram_first f;
+
+		times(&b, "n,", 1);
+		times(&b, "a=", longs[i].authzids > 0);
+		times(&b, longs[i].authzid, longs[i].authzids);
+		times(&b, ",n=", 1);
+		times(&b, longs[i].name, longs[i].names);
+		times(&b, ",r=x,x=", 1);
+		times(&b, "x", longs[i].rest);
+		if (scram_parse_first(a, buf_str(&b), &f) != longs[i].err)
+			fail_msg("long %zu, %zu bytes", i, b.n);
+		buf_fini(&b);
+		arena_free(&a);
+	}
+}
+
 static const struct {
 	const char *message;
 	const char *without_proof; /* NULL: refused */
@@ -191,6 +237,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_exchanges),
 		cmocka_unit_test(test_first),
+		cmocka_unit_test(test_long_first),
 		cmocka_unit_test(test_final),
 		cmocka_unit_test(test_hashes),
 	};
