@@ -4,12 +4,15 @@ was acknowledged is there."""
 
 import asyncio
 import os
+import re
 import resource
 import signal
 
 import pytest
 
-from harness.client import Client, Silence
+from harness.client import Client, Failure, Silence, Unexpected
+from harness.disk import EXIT_STATUS, Disk, NoDisk
+from harness.server import ServerError
 from harness.wire import is_nonza
 
 pytestmark = pytest.mark.workers(1, 2)
@@ -49,8 +52,9 @@ class Sender:
         return self.client.acked
 
 
-async def collect(client, count):
-    """Numbers of `count` messages and more, until nothing comes any more."""
+async def collect(client, count, attribute=None):
+    """Numbers of `count` messages and more, until nothing comes any more; or
+    what they say in an attribute."""
     found = []
     while True:
         try:
@@ -60,7 +64,8 @@ async def collect(client, count):
         if event[0] == "eof":
             return found
         if event[0] == "elem" and event[1].name == "message":
-            found.append(int(event[1].find("body").text.split()[0]))
+            found.append(event[1].get(attribute) if attribute else
+                         int(event[1].find("body").text.split()[0]))
 
 
 async def flood(server, sender, total, kill_at):
@@ -335,9 +340,275 @@ async def is_taken_back(archived):
     return "body" not in await archived()
 
 
+# A disk with troubles ---------------------------------------------------------
+
+only_sqlite = pytest.mark.sqlite("PostgreSQL's files are another process's")
+
+
+def on_a_disk(server):
+    """Whose troubles the test decides about; to be called before it starts."""
+    try:
+        return Disk(server)
+    except NoDisk as why:
+        pytest.skip(str(why))
+
+
+async def h_of(client):
+    """What the server counts as kept for good. An answer waits for what is
+    under way, but not for long."""
+    client.request_ack()
+    answer = await client.take(lambda e: is_nonza(e, "a"))
+    return int(answer.get("h"))
+
+
+@only_sqlite
 async def test_acks_wait_for_the_disk(make_server):
     """The count that is acknowledged never runs ahead of what is durable, and
-    an <r/> is answered all the same."""
+    an <r/> is answered all the same: a server that dies while the disk holds
+    all up has what it said, and nothing else."""
+    server = make_server(LIMITS)
+    disk = on_a_disk(server)
+    await server.start()
+    await server.register("juliet")
+    romeo = await server.client("romeo", resource="r")
+    sender = Sender(romeo, "juliet@localhost")
+    await sender.begin()
+    romeo.on_ack = None
+    sender.send(100)
+    await romeo.wait_ack()
+    with disk.stalled():
+        sender.send(200)
+        await server.wait_for(lambda: disk.is_waited_for, "a write")
+        # An answer that is no write's does not let the count run ahead.
+        await romeo.ping("localhost")
+        assert await h_of(romeo) == 100
+        await server.kill()
+    await server.start()
+    juliet = await server.client("juliet", register=False)
+    juliet.send("<presence/>")
+    assert await collect(juliet, 100) == list(range(100))
+
+
+@only_sqlite
+async def test_disk_stalls(make_server):
+    """Row 9: for some seconds nothing gets to the disk. Who needs it waits
+    (as who comes back would, behind the time of his last logout), all others
+    do not, and nobody is told what is not so."""
+    server = make_server(LIMITS)
+    disk = on_a_disk(server)
+    await server.start()
+    guests = ["tybalt", "paris"]
+    for user in ["juliet", *guests]:
+        await server.register(user)
+    mercutio = await server.client("mercutio", resource="m")
+    romeo = await server.client("romeo", resource="r")
+    sender = Sender(romeo, "juliet@localhost")
+    await sender.begin()
+    romeo.on_ack = None
+    sender.send(50)
+    await romeo.wait_ack()
+    clock = asyncio.get_running_loop()
+    with disk.stalled():
+        sender.send(200)
+        await server.wait_for(lambda: disk.is_waited_for, "a write")
+        for user in guests:
+            for client in (romeo, mercutio):
+                await client.ask("<ping xmlns='urn:xmpp:ping'/>",
+                                 to="localhost", timeout=1)
+            began = clock.time()
+            guest = await server.client(user, register=False)
+            guest.send("<presence/>")
+            await guest.elem()
+            assert clock.time() - began < 2
+            guest.close()
+            assert await h_of(romeo) == 50
+        assert disk.is_waited_for
+    await romeo.wait_ack()
+    juliet = await server.client("juliet", register=False)
+    juliet.send("<presence/>")
+    assert await collect(juliet, 250) == list(range(250))
+
+
+def wishes(number, friend):
+    """One of everything that has to be kept, with its kind."""
+    return {
+        "message": f"<message to='juliet@localhost' type='chat' id='{number}'>"
+                   f"<body>{number}</body></message>",
+        "roster": f"<iq type='set' id='{number}'><query "
+                  f"xmlns='jabber:iq:roster'><item jid='c@localhost' "
+                  f"name='{number}'/></query></iq>",
+        "private": f"<iq type='set' id='{number}'><query "
+                   f"xmlns='jabber:iq:private'><x xmlns='urn:test'>{number}"
+                   f"</x></query></iq>",
+        "subscription": f"<presence to='{friend}@localhost' type='subscribe' "
+                        f"id='{number}'/>",
+    }
+
+
+async def kept(romeo):
+    """The name of his contact, what is stored, and whom he asks."""
+    roster = await romeo.ask("<query xmlns='jabber:iq:roster'/>")
+    items = roster.find("query").elems()
+    private = await romeo.ask("<query xmlns='jabber:iq:private'>"
+                              "<x xmlns='urn:test'/></query>")
+    return ([item.get("name") for item in items
+             if item.get("jid") == "c@localhost"],
+            private.find("query").elems()[0].text,
+            sorted(item.get("jid") for item in items
+                   if item.get("ask") == "subscribe"))
+
+
+@only_sqlite
+@pytest.mark.parametrize("error", ["ENOSPC", "EIO"])
+async def test_disk_fails(make_server, error):
+    """Row 10, to the letter: whatever can't be kept is refused by an error
+    that says "wait", and is not half there; when the disk is well again so is
+    the server, at once."""
+    server = make_server({**LIMITS, "modules": {
+        name: {} for name in ("offline", "ping", "private")}})
+    server.announce("disk|full|database|write|failures|I/O")
+    disk = on_a_disk(server)
+    await server.start()
+    for user in ("juliet", "nurse", "paris"):
+        await server.register(user)
+    romeo = await server.client("romeo", resource="r")
+    await romeo.enable_sm()
+    asked = []
+    for number, friend in enumerate(("nurse", "paris")):
+        was = await kept(romeo)
+        with disk.failing(error):
+            for kind, text in wishes(f"bad{number}", friend).items():
+                romeo.send(text)
+                answer = await romeo.elem()
+                assert answer.get("type") == "error", kind
+                complaint = answer.find("error")
+                assert (complaint.get("type"), complaint.elems()[0].name) == (
+                    "wait", "internal-server-error"), kind
+            # An error is an answer: they are counted all the same.
+            await romeo.wait_ack()
+        assert await kept(romeo) == was
+        for text in wishes(f"good{number}", friend).values():
+            romeo.send(text)
+        await romeo.wait_ack()
+        asked.append(f"{friend}@localhost")
+        is_kept = ([f"good{number}"], f"good{number}", asked)
+        assert await kept(romeo) == is_kept
+        romeo.wire.events.clear()
+    await server.kill()
+    await server.start()
+    romeo = await server.client("romeo", register=False)
+    assert await kept(romeo) == is_kept
+    juliet = await server.client("juliet", register=False)
+    juliet.send("<presence/>")
+    assert await collect(juliet, 2, "id") == ["good0", "good1"]
+
+
+class Scene:
+    """A little of everything, and what of it was acknowledged."""
+
+    def __init__(self, server):
+        self.server = server
+        self.users = []
+        self.has_contact = False
+        self.romeo = None
+
+    async def play(self):
+        """To the end, or to that of the server."""
+        try:
+            await self.server.start()
+            for user in ("romeo", "juliet"):
+                await self.server.register(user)
+                self.users.append(user)
+            self.romeo = await self.server.client("romeo", register=False)
+            await self.romeo.ask("<query xmlns='jabber:iq:roster'><item "
+                                 "jid='c@localhost'/></query>", "set")
+            self.has_contact = True
+            await self.romeo.enable_sm()
+            for number in range(3):
+                self.romeo.send(f"<message to='juliet@localhost' type='chat' "
+                                f"id='{number}'><body>{number}</body>"
+                                f"</message>")
+                await self.romeo.wait_ack()
+        except (OSError, IndexError, Unexpected, Silence, ServerError):
+            assert await self.server.wait_exit() == EXIT_STATUS
+            self.server.expects_exit = True
+
+    async def check(self):
+        """What was acknowledged is there, and nothing twice."""
+        count = self.romeo.acked if self.romeo else 0
+        for user in ("romeo", "juliet"):
+            if user not in self.users:
+                status, _ = await self.server.api(
+                    "register", user=user, host="localhost",
+                    password="secret")
+                assert status in (200, 409)
+        romeo = await self.server.client("romeo", register=False)
+        roster = await romeo.ask("<query xmlns='jabber:iq:roster'/>")
+        assert len(roster.find("query").elems()) in (
+            (1,) if self.has_contact else (0, 1))
+        juliet = await self.server.client("juliet", register=False)
+        juliet.send("<presence/>")
+        await juliet.elem()
+        ping = "<ping xmlns='urn:xmpp:ping'/>"
+        archive = "<query xmlns='urn:xmpp:mam:2'/>"
+        for found in (await numbers_of(juliet, ping, "get", count),
+                      await numbers_of(juliet, archive, "set"),
+                      await numbers_of(romeo, archive, "set")):
+            assert found == list(range(max(count, len(found)))), found
+
+
+
+async def numbers_of(client, payload, kind, count=0):
+    """Of the messages that come before the answer; `count` at least do."""
+    found = []
+    while len(found) < count:
+        elem = await client.elem()
+        if elem.name == "message":
+            found.append(number_in(elem))
+    client.send(f"<iq type='{kind}' id='all'>{payload}</iq>")
+    while (elem := await client.elem()).get("id") != "all":
+        if elem.name == "message":
+            found.append(number_in(elem))
+    return found
+
+
+def number_in(elem):
+    """Of a message, or of the one that an archive has."""
+    return int(re.search("<body>(.)</body>", str(elem))[1])
+
+
+# Of the writes of a new database and of the scene, the server ends at each of
+# these; ROOKERY_FAULT_STEP=1 takes them all.
+STEP = int(os.environ.get("ROOKERY_FAULT_STEP", "4"))
+
+
+@only_sqlite
+async def test_end_at_any_write(make_server, workers):
+    """Row 2, write by write: the server ends at the n-th, half of which is on
+    the disk, and the next one makes good what that one has said."""
+    call = (workers * STEP + 1) // 2  # others, with others
+    was_there = True
+    while was_there:
+        server = make_server(LIMITS)
+        disk = on_a_disk(server)
+        scene = Scene(server)
+        disk.end_at(call)
+        await scene.play()
+        was_there = disk.calls >= call
+        disk.end_at(0)
+        await server.kill()
+        await server.start()
+        try:
+            await scene.check()
+        except AssertionError as why:
+            raise AssertionError(f"ended at write {call}: {why}") from why
+        await server.kill()
+        call += STEP
+    assert call > 80, "the disk was never there"
+
+
+async def test_acks_in_the_end(make_server):
+    """An <r/> is answered while writes are under way, and all are counted."""
     server = make_server(LIMITS)
     await server.start()
     await server.register("juliet")
