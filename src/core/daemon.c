@@ -33,6 +33,9 @@
 /* What streams and stores are given at the end. */
 #define END_MS 5000
 #define END_LOOK_MS 10
+/* All of the end, and then the log's last line. */
+#define END_MOST_S 20
+#define END_LOG_S 2
 /* How often modules that are on their way out are looked at. */
 #define SETTLE_LOOK_MS 100
 
@@ -50,6 +53,14 @@ static struct {
 	uint64_t ready;
 	int end; /* atomic; one of END_... */
 } d = { .signals = -1 };
+
+/* Who ends it when its end takes too long. */
+static struct {
+	pthread_mutex_t lock;
+	pthread_cond_t over;
+	pthread_t thread;
+	bool is_over, is_there;
+} late = { .lock = PTHREAD_MUTEX_INITIALIZER };
 
 /* ---- for commands ---- */
 
@@ -475,16 +486,82 @@ restart(void)
 	    &log_daemon, "cannot start %s again: %s", d.exe, err_text(-errno));
 }
 
+static bool
+is_restart(void)
+{
+	return __atomic_load_n(&d.end, __ATOMIC_RELAXED) == END_RESTART;
+}
+
+/*
+ * A disk that hangs holds whoever waits for it, for ever. What it has not taken
+ * was acknowledged to nobody, so it may be left. If the log hangs as well, the
+ * alarm is what ends this.
+ */
+static void
+end_at_once(void)
+{
+	alarm(END_LOG_S);
+	log_error(&log_daemon,
+	    "storage has not answered for %d s: ends without it; what is not "
+	    "kept was acknowledged to nobody",
+	    END_MOST_S);
+	alarm(0);
+	if (is_restart())
+		restart();
+	_exit(1);
+}
+
+static void *
+late_main(void *arg)
+{
+	struct timespec until;
+	int err = 0;
+
+	clock_gettime(CLOCK_MONOTONIC, &until);
+	until.tv_sec += END_MOST_S;
+	pthread_mutex_lock(&late.lock);
+	while (!late.is_over && err == 0)
+		err = pthread_cond_timedwait(&late.over, &late.lock, &until);
+	if (!late.is_over)
+		end_at_once();
+	pthread_mutex_unlock(&late.lock);
+	return NULL;
+}
+
+static void
+late_start(void)
+{
+	pthread_condattr_t attr;
+
+	pthread_condattr_init(&attr);
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	pthread_cond_init(&late.over, &attr);
+	pthread_condattr_destroy(&attr);
+	late.is_there =
+	    pthread_create(&late.thread, NULL, late_main, NULL) == 0;
+}
+
+static void
+late_stop(void)
+{
+	pthread_mutex_lock(&late.lock);
+	late.is_over = true;
+	pthread_cond_signal(&late.over);
+	pthread_mutex_unlock(&late.lock);
+	if (late.is_there)
+		pthread_join(late.thread, NULL);
+	pthread_cond_destroy(&late.over);
+}
+
 int
 daemon_end(void)
 {
-	bool is_restart =
-	    __atomic_load_n(&d.end, __ATOMIC_RELAXED) == END_RESTART;
 	int status = 0;
 
 	/* Who says that it stops is killed when it goes on. */
-	notify_systemd(is_restart ? "RELOADING=1" : "STOPPING=1");
+	notify_systemd(is_restart() ? "RELOADING=1" : "STOPPING=1");
 	log_info(&log_daemon, "stops");
+	late_start();
 	loops_end();
 	main_run();
 	modules_unload();
@@ -495,7 +572,8 @@ daemon_end(void)
 	edited_fini();
 	hosts_fini();
 	datadir_close();
-	if (is_restart) {
+	late_stop();
+	if (is_restart()) {
 		restart();
 		status = 1;
 	} else {

@@ -503,6 +503,48 @@ async def test_disk_fails(make_server, error):
     assert await collect(juliet, 2, "id") == ["good0", "good1"]
 
 
+@only_sqlite
+@pytest.mark.workers(2)
+async def test_stop_while_the_disk_stalls(make_server):
+    """A disk that does not come back does not keep the server from ending, or
+    from starting anew; what it had acknowledged is there."""
+    await asyncio.gather(*(stop_while_stalled(make_server, how)
+                           for how in ("stop", "restart")))
+
+
+async def stop_while_stalled(make_server, how):
+    server = make_server(LIMITS)
+    server.announce("storage has not answered|cut off|was refused")
+    disk = on_a_disk(server)
+    await server.start()
+    await server.register("juliet")
+    romeo = await server.client("romeo", resource="r")
+    sender = Sender(romeo, "juliet@localhost")
+    await sender.begin()
+    sender.send(100)
+    await server.wait_for(lambda: romeo.acked == 100)
+    with disk.stalled():
+        sender.send(100)
+        await server.wait_for(lambda: disk.is_waited_for, "a write")
+        server.expects_exit = how == "stop"
+        mark = os.path.getsize(server.log_path)
+        await server.api(how)
+        await server.log_line("storage has not answered", mark, 30)
+        if how == "stop":
+            assert await server.wait_exit() == 1
+        else:
+            await server.log_line("rookeryd .* configuration", mark)
+            assert server.is_alive
+    assert romeo.acked == 100
+    if how == "stop":
+        await server.start()
+    else:
+        await server.log_line("ready", mark)
+    juliet = await server.client("juliet", register=False)
+    juliet.send("<presence/>")
+    assert await collect(juliet, 100) == list(range(100))
+
+
 class Scene:
     """A little of everything, and what of it was acknowledged."""
 
