@@ -60,6 +60,19 @@ FIGURES = [
     ("CPU per oldest page of a million, us", "mam-oldest", "server_us", 1, 1,
      None),
 ]
+# One figure by another: name, the works whose CPU it is, the goal.
+SHARES = [
+    ("50 pairs among 18,000 sessions, times 50 of 100", "scale-idle",
+     "scale-100", 1.3),
+    ("9,000 pairs of 18,000 sessions, times 50 of 100", "scale-all",
+     "scale-100", None),
+]
+# What a message costs at least: the relay that reads and writes each by
+# itself, and parsing. Within twice that is the goal.
+LEAST = ["relay, 500 pairs, window 1, a message",
+         "expat, a message of 280 bytes"]
+CROWDED = ["relay, 9000 pairs, window 1, a message",
+           "relay, 50 pairs, window 1, a message"]
 MORE_IS_BETTER = {"per_s"}
 OURS = "rookeryd"
 
@@ -95,6 +108,36 @@ def row_of(rows, names, figure):
         ratio(values.get(OURS), others, member),
         "" if goal is None else f"{goal:g}"]
     return "| " + " | ".join(cells) + " |"
+
+
+def share_of(rows, names, share):
+    name, work, base, goal = share
+    cells = [name]
+    for server in names:
+        one, other = (median(rows, server, w, "server_us", 1)
+                      for w in (work, base))
+        cells.append(text(one / other if one and other else None, 2))
+    if not any(cells[1:]):
+        return None
+    return "| " + " | ".join([*cells, "", f"{goal:g}" if goal else ""]) + " |"
+
+
+def limit(rows, what):
+    values = [row["value"] for row in rows if row.get("what") == what]
+    return statistics.median(values) if values else None
+
+
+def comparisons(rows):
+    """Ours beside what it costs at least."""
+    message = median(rows, OURS, "chat", "server_us", 1)
+    least = [limit(rows, what) for what in LEAST]
+    if message and all(least):
+        yield (f"| rookeryd's message, plain, times relay (window 1) and "
+               f"parsing; goal 2 | {message / sum(least):.2f} |")
+    crowded, few = (limit(rows, what) for what in CROWDED)
+    if crowded and few:
+        yield (f"| a relay's message, 9,000 pairs, times 50 pairs | "
+               f"{crowded / few:.2f} |")
 
 
 def faults(rows):
@@ -133,10 +176,12 @@ def markdown(rows):
                   "|---" * (len(names) + 3) + "|"]
         lines += [line for line in (row_of(rows, names, figure)
                                     for figure in FIGURES) if line]
+        lines += [line for line in (share_of(rows, names, share)
+                                    for share in SHARES) if line]
     parts = list(limits(rows))
     if parts:
         lines += ["", "| what its parts cost at least | |", "|---|---|"]
-        lines += parts
+        lines += parts + list(comparisons(rows))
     lines += ["", f"Others used up to {strangers(rows):.2f} cores meanwhile."]
     lines += list(faults(rows)) or ["Nothing was lost, reordered or refused."]
     return "\n".join(lines)
