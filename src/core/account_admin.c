@@ -13,6 +13,7 @@
 #include "core/host.h"
 #include "core/metrics.h"
 #include "core/presence.h"
+#include "core/rounds.h"
 #include "store/store.h"
 
 #include <openssl/crypto.h>
@@ -150,6 +151,7 @@ on_keys_for_new(void *arg)
 
 	op->row.created = clock_real();
 	account_create(w, &op->row);
+	rounds_count(host_find(op->jid.domain), &op->row, w);
 	store_commit(&w, on_created, op);
 }
 
@@ -267,6 +269,7 @@ on_keys_for_change(void *arg)
 
 	op->acct->passwords++;
 	account_update(w, &op->row);
+	rounds_count(host_find(op->jid.domain), &op->row, w);
 	clients_drop_tokens(op->acct, w);
 	store_commit(&w, on_changed, op);
 }

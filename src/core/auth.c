@@ -12,6 +12,7 @@
 #include "core/auth_backend.h"
 #include "core/conf.h"
 #include "core/host.h"
+#include "core/rounds.h"
 #include "core/scram.h"
 #include "net/loop.h"
 
@@ -48,8 +49,9 @@ auth_fake_keys(struct arena *a, const struct host *host, struct str name,
 {
 	const struct scram_hash *mac_of = scram_hash_find(STR("SCRAM-SHA-256"));
 	unsigned char mac[SCRAM_DIGEST_MAX];
-	struct str text =
-	    str_printf(a, "salt %s " STR_FMT, h->mechanism, STR_ARG(name));
+	/* Other iterations come with another salt, as by a new password. */
+	struct str text = str_printf(
+	    a, "salt %s %u " STR_FMT, h->mechanism, iterations, STR_ARG(name));
 
 	/* At every login, known or not: SHA-512 would cost four times that. */
 	scram_hmac(
@@ -115,6 +117,7 @@ check_row(void *ctx, int err, const struct account_row *row)
 		return;
 	}
 	if (row != NULL && row->key_count > 0) {
+		rounds_meet(host_find(c->jid.domain), row);
 		keep_keys(c->arena, &row->keys[0], &c->keys);
 		c->is_known = true;
 	}
@@ -191,7 +194,8 @@ auth_check_password(
 		return;
 	}
 	auth_fake_keys(a, host, bare->local, &scram_hashes[0],
-	    (uint32_t)conf_now()->auth.scram_iterations, &c->keys);
+	    rounds_for(rounds_shown(host, bare->local), &scram_hashes[0]),
+	    &c->keys);
 	if (auth_has_backends(host))
 		auth_ask(AUTH_CHECK, &c->jid, c->given, on_asked, c);
 	else

@@ -44,8 +44,9 @@ API void auth_make_keys(struct arena *a, struct str password,
 
 struct scram_hash;
 /*
- * What an unknown user of that name is shown: a salt that is always the
- * same, and keys that no password has.
+ * What an unknown user of that name is shown (with iterations by
+ * rounds_shown()): a salt that is always the same, and keys that no password
+ * has.
  */
 void auth_fake_keys(struct arena *a, const struct host *host, struct str name,
     const struct scram_hash *h, uint32_t iterations, struct scram_keys *keys_r);

@@ -4,6 +4,7 @@
 #include "base/map.h"
 #include "core/conf.h"
 #include "core/edited.h"
+#include "core/rounds.h"
 
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
@@ -35,6 +36,7 @@ hosts_init(const struct conf *conf, struct str secret)
 		h->jid = jid_of(str_heap(conf->hosts[i].name));
 		h->index = (unsigned)i;
 		secret_derive(h, secret);
+		h->rounds = rounds_new();
 		map_set(&by_name, h->jid.full, h);
 	}
 }
@@ -46,6 +48,7 @@ hosts_fini(void)
 		struct str name = hosts[i].jid.full;
 
 		str_free(&name);
+		rounds_free(&hosts[i].rounds);
 	}
 	map_fini(&by_name);
 	xfree(hosts);

@@ -12,6 +12,7 @@ struct host {
 	unsigned index;
 	/* The secret from which unknown users' salts are made, and the like. */
 	unsigned char secret[32];
+	struct rounds *rounds; /* core/rounds.h */
 };
 
 /*

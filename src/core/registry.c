@@ -6,6 +6,7 @@
 #include "core/commands.h"
 #include "core/edited.h"
 #include "core/mods.h"
+#include "core/rounds.h"
 
 #include <dirent.h>
 #include <dlfcn.h>
@@ -31,6 +32,7 @@ const struct builtin builtins[] = {
 	{ "commands", &commands_module },
 	{ "edited", &edited_module },
 	{ "roster", &roster_module },
+	{ "rounds", &rounds_module },
 	{ NULL, NULL },
 };
 

@@ -10,6 +10,7 @@
 #include "core/auth.h"
 #include "core/auth_backend.h"
 #include "core/conf.h"
+#include "core/rounds.h"
 
 #define BINDINGS_MAX 3
 #define MESSAGE_MAX 7000 /* a token may be a password */
@@ -286,11 +287,36 @@ scram_challenge(struct sasl *s)
 	answer(s, &r);
 }
 
+/*
+ * The account's; or what is made up for a name that is nobody's, and for an
+ * account without such keys as well. That is done for all, so as to take the
+ * same time.
+ */
+static void
+take_keys(struct sasl *s, struct str name, const struct account_row *row)
+{
+	const struct scram_keys *keys = scram_keys_find(row, s->hash);
+	rounds_t shown = rounds_shown(s->host, name), own = rounds_of(row);
+
+	auth_fake_keys(s->arena, s->host, name, s->hash,
+	    rounds_for(own != 0 ? own : shown, s->hash), &s->keys);
+	s->is_known = keys != NULL;
+	if (row != NULL)
+		rounds_meet(s->host, row);
+	if (keys == NULL)
+		return;
+	s->keys.salt = str_dup(s->arena, keys->salt);
+	s->keys.iterations = keys->iterations;
+	s->keys.stored_key = str_dup(s->arena, keys->stored_key);
+	s->keys.server_key = str_dup(s->arena, keys->server_key);
+}
+
+static void ask_row(struct sasl *s);
+
 static void
 scram_row(void *ctx, int err, const struct account_row *row)
 {
 	struct sasl *s = ctx;
-	const struct scram_keys *keys = scram_keys_find(row, s->hash);
 
 	if (!sasl_is_back(s))
 		return;
@@ -298,16 +324,21 @@ scram_row(void *ctx, int err, const struct account_row *row)
 		sasl_fail(s, EL_SASL_TEMPORARY_AUTH_FAILURE, NULL);
 		return;
 	}
-	s->is_known = keys != NULL;
-	s->is_banned = row != NULL && !str_is_none(row->ban) && row->ban.n > 0;
-	if (keys != NULL) {
-		s->keys.mechanism = str_c(s->hash->mechanism);
-		s->keys.salt = str_dup(s->arena, keys->salt);
-		s->keys.iterations = keys->iterations;
-		s->keys.stored_key = str_dup(s->arena, keys->stored_key);
-		s->keys.server_key = str_dup(s->arena, keys->server_key);
+	if (!rounds_are_read(s->host)) {
+		/* The server has just started: once more, until they are. */
+		ask_row(s);
+		return;
 	}
+	s->is_banned = row != NULL && !str_is_none(row->ban) && row->ban.n > 0;
+	take_keys(s, s->user.local, row);
 	scram_challenge(s);
+}
+
+static void
+ask_row(struct sasl *s)
+{
+	sasl_wait(s);
+	auth_account(&s->user, scram_row, s);
 }
 
 /* Does our side of TLS know these bytes, on offer or not? */
@@ -372,14 +403,12 @@ scram_first(struct sasl *s, struct str message)
 			return;
 		}
 	}
-	auth_fake_keys(s->arena, s->host, name, s->hash,
-	    (uint32_t)conf_now()->auth.scram_iterations, &s->keys);
 	if (jid_is_none(&s->user)) {
+		take_keys(s, name, NULL);
 		scram_challenge(s);
 		return;
 	}
-	sasl_wait(s);
-	auth_account(&s->user, scram_row, s);
+	ask_row(s);
 }
 
 /* c= must repeat the header and carry what our side of TLS knows. */

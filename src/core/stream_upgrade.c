@@ -14,6 +14,7 @@
 #include "core/auth_backend.h"
 #include "core/conf.h"
 #include "core/host.h"
+#include "core/rounds.h"
 #include "core/scram.h"
 
 #include <openssl/crypto.h>
@@ -288,6 +289,7 @@ on_row_again(void *ctx, int err, const struct account_row *row)
 	changed.keys[changed.key_count++] = l->upgrade->keys;
 	w = store_write_new(s->nego->user.bare);
 	account_update(w, &changed);
+	rounds_count(s->host, &changed, w);
 	store_commit(&w, on_saved, s);
 }
 

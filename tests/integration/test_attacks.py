@@ -7,6 +7,7 @@ import base64
 import os
 import random
 import resource
+import sqlite3
 import ssl
 import statistics
 import time
@@ -16,6 +17,7 @@ import pytest
 from harness import sasl
 from harness.client import Client, Failure
 from harness.wire import Silence, Wire, client_context
+from harness.xml import NS_SASL2
 
 HEADER = ("<stream:stream to='localhost' version='1.0' xmlns='jabber:client' "
           "xmlns:stream='http://etherx.jabber.org/streams'>")
@@ -455,13 +457,22 @@ async def test_slow_consumer(make_server, sm):
 
 # SASL -----------------------------------------------------------------------
 
-async def first_step(server, user, mechanism="SCRAM-SHA-256"):
+async def first_step(server, user, mechanism="SCRAM-SHA-256", new=False):
+    """What the server's first message says, and how long it took; by the new
+    profile (SASL2), or the old one."""
     client = Client(user)
-    await client.connect(server.port["c2s"])
+    await client.connect(server.port["tls" if new else "c2s"],
+                         tls=client_context() if new else None)
     await client.open()
     scram = sasl.Scram(mechanism, user, "x")
     start = time.perf_counter()
-    client.begin_auth(mechanism, scram.first())
+    if new:
+        client.wire.send(
+            f"<authenticate xmlns='{NS_SASL2}' mechanism='{mechanism}'>"
+            f"<initial-response>{sasl.b64(scram.first())}</initial-response>"
+            "</authenticate>")
+    else:
+        client.begin_auth(mechanism, scram.first())
     challenge = (await client.sasl_answer("challenge")).decode()
     took = time.perf_counter() - start
     client.wire.abort()
@@ -472,11 +483,11 @@ async def first_step(server, user, mechanism="SCRAM-SHA-256"):
                                        "SCRAM-SHA-512"])
 async def test_no_enumeration(server, mechanism):
     """An unknown user has a salt like anybody, always the same one, also
-    after a restart; it differs from that of others."""
+    after a restart and by both profiles; it differs from that of others."""
     await server.register("romeo")
     known, _ = await first_step(server, "romeo", mechanism)
     one, _ = await first_step(server, "mercutio", mechanism)
-    two, _ = await first_step(server, "mercutio", mechanism)
+    two, _ = await first_step(server, "mercutio", mechanism, new=True)
     other, _ = await first_step(server, "benvolio", mechanism)
     assert (one["s"], one["i"]) == (two["s"], two["i"])
     assert one["s"] != other["s"]
@@ -486,6 +497,90 @@ async def test_no_enumeration(server, mechanism):
     await server.restart()
     assert (await first_step(server, "mercutio", mechanism))[0]["s"] == \
         one["s"]
+
+
+async def shown(server, names, mechanism="SCRAM-SHA-1", new=False):
+    """Salts and iterations by name."""
+    steps = {name: (await first_step(server, name, mechanism, new))[0]
+             for name in names}
+    return {name: (step["s"], int(step["i"])) for name, step in steps.items()}
+
+
+async def set_iterations(server, count):
+    server.overrides["auth"]["scram_iterations"] = count
+    server.write_config()
+    await server.restart()
+
+
+async def test_no_enumeration_by_iterations(make_server):
+    """After auth.scram_iterations was changed, accounts of both times are
+    there; so are unknown users: in proportion, each the same with every
+    mechanism and profile, and after a restart."""
+    nobody = [f"nobody{n}" for n in range(60)]
+    server = make_server({"auth": {"scram_iterations": 4096}})
+    await server.start()
+    assert {i for _, i in (await shown(server, nobody)).values()} == {4096}
+    for n in range(4):
+        await server.register(f"old{n}")
+    at_first = await shown(server, nobody)
+
+    # The option alone changes nothing, for neither of them.
+    await set_iterations(server, 5000)
+    assert await shown(server, nobody) == at_first
+    assert (await shown(server, ["old0"]))["old0"][1] == 4096
+
+    for n in range(4):
+        await server.register(f"new{n}")
+    assert (await shown(server, ["new0"]))["new0"][1] == 5000
+    later = await shown(server, nobody)
+    counts = [i for _, i in later.values()]
+    assert set(counts) == {4096, 5000}
+    assert 8 < counts.count(5000) < 52
+    # Who has other iterations has another salt, too, like anybody whose
+    # password was changed; all others are as they were.
+    for name, (salt, iterations) in later.items():
+        assert (at_first[name][0] == salt) == (iterations == 4096)
+
+    for mechanism, new in (("SCRAM-SHA-256", False), ("SCRAM-SHA-512", True)):
+        got = await shown(server, nobody[:12], mechanism, new)
+        assert [i for _, i in got.values()] == counts[:12]
+    await server.restart()
+    assert await shown(server, nobody) == later
+
+    # More of the new: names go over to them, and none comes back.
+    for n in range(4, 12):
+        await server.register(f"new{n}")
+    last = await shown(server, nobody)
+    assert all(last[name] == later[name] for name in nobody
+               if later[name][1] == 5000)
+    assert [i for _, i in last.values()].count(5000) > counts.count(5000)
+
+
+@pytest.mark.sqlite("writes to its file")
+async def test_no_enumeration_of_brought(make_server):
+    """An account that was brought from elsewhere, with keys of one mechanism:
+    with the others it is shown what it has there, and unknown users are like
+    it as soon as it has been seen."""
+    server = make_server()
+    await server.start()
+    await server.register("romeo")
+    await server.register("juliet")
+    await server.stop()
+    with sqlite3.connect(os.path.join(server.folder, "data",
+                                      "rookery.db")) as base:
+        base.execute("UPDATE account_key SET iterations = 5000 "
+                     "WHERE jid = 'romeo@localhost'")
+        base.execute("DELETE FROM account_key WHERE mechanism <> "
+                     "'SCRAM-SHA-1' AND jid = 'romeo@localhost'")
+    await server.start()
+    pairs = set()
+    for name in ["romeo"] + [f"nobody{n}" for n in range(40)]:
+        pairs.add(tuple([(await shown(server, [name], m))[name][1]
+                         for m in ("SCRAM-SHA-1", "SCRAM-SHA-256")]))
+    assert pairs == {(4096, 4096), (5000, 5000)}
+    salts = [(await shown(server, ["romeo"], "SCRAM-SHA-256"))["romeo"]
+             for _ in range(2)]
+    assert salts[0] == salts[1]
 
 
 async def test_no_enumeration_by_time(server):
