@@ -85,10 +85,12 @@ is_told_anyway(const struct session *s, const struct jid *to)
 {
 	const struct roster_item *item;
 
+	if (s->presence == NULL)
+		return false;
 	if (jid_eq_bare(to, &s->jid))
 		return true;
 	item = roster_find(s->account, to->bare);
-	return s->presence != NULL && item != NULL && item->sub & ROSTER_FROM;
+	return item != NULL && item->sub & ROSTER_FROM;
 }
 
 /* ERR_LIMIT when the session has sent it to too many. */
@@ -131,20 +133,25 @@ presence_directed(struct session *s, struct stanza *st)
 
 /* To many ----------------------------------------------------------------- */
 
-/* A copy to each contact that has this half of a subscription. */
+/*
+ * A copy to each contact that has this half of a subscription. Errors are
+ * remembered until a session begins.
+ */
 static void
-fan_to_contacts(
-    struct account *acct, const struct stanza *st, enum roster_sub half)
+fan_to_contacts(struct account *acct, const struct stanza *st,
+    enum roster_sub half, bool is_first)
 {
 	struct fanout *f = NULL;
 	struct roster_entry *e;
 
 	for (size_t i = 0; (e = map_next(&acct->roster->map, &i)) != NULL;) {
+		if (is_first)
+			e->is_deaf = false;
 		if (!(e->item.sub & half) ||
 		    (half == ROSTER_FROM && e->is_deaf))
 			continue;
-		if (half == ROSTER_FROM &&
-		    !hook_presence_allow(acct, &e->item.jid))
+		/* Nor does one who is blocked hear of it by a probe. */
+		if (!hook_presence_allow(acct, &e->item.jid))
 			continue;
 		if (f == NULL)
 			f = fanout_new(stanza_copy(st));
@@ -252,7 +259,7 @@ begin(struct session *s)
 {
 	struct stanza *probe = presence_new(PRESENCE_PROBE, &s->jid, NULL);
 
-	fan_to_contacts(s->account, probe, ROSTER_TO);
+	fan_to_contacts(s->account, probe, ROSTER_TO, false);
 	stanza_free(&probe);
 	show_others(s);
 	if (!s->is_closing)
@@ -264,17 +271,19 @@ available(struct session *s, struct stanza *st)
 {
 	bool is_first = s->presence == NULL;
 	bool was_willing = !is_first && s->priority >= 0;
+	int8_t priority;
 
-	if (presence_priority(st->root, &s->priority) < 0) {
+	if (presence_priority(st->root, &priority) < 0) {
 		stanza_refuse(st, EL_BAD_REQUEST);
 		return;
 	}
+	s->priority = priority;
 	hook_presence(s, st->root);
 	stanza_free(&s->presence);
 	s->presence = stanza_compact(st);
 	receipt_done(&s->presence->receipt);
 	s->had_initial = true;
-	fan_to_contacts(s->account, st, ROSTER_FROM);
+	fan_to_contacts(s->account, st, ROSTER_FROM, is_first);
 	/* Each thing that is sent to the session may end it. */
 	send_to_own(s->account, st);
 	if (is_first && !s->is_closing)
@@ -304,7 +313,7 @@ unavailable(struct session *s, struct stanza *st)
 
 	if (was_available) {
 		keep_status(acct, st->root);
-		fan_to_contacts(acct, st, ROSTER_FROM);
+		fan_to_contacts(acct, st, ROSTER_FROM, false);
 		send_to_own(acct, stanza_copy(st));
 	}
 	fan_to_directed(s, st);

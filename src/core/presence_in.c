@@ -134,13 +134,14 @@ to_sessions(struct account *acct, struct stanza *st)
 enum verdict
 presence_arrived(struct account *acct, struct stanza *st)
 {
+	/* Of one who sees us, but is not seen, there is nothing but probes. */
+	note_errors(acct, st);
 	if (st->type & PRESENCE_SUBSCRIPTIONS)
 		return subscribe_in(acct, st);
 	if (st->type == PRESENCE_PROBE) {
 		probed(acct, st);
 		return STANZA_DONE;
 	}
-	note_errors(acct, st);
 	to_sessions(acct, st);
 	return STANZA_DONE;
 }

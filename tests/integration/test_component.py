@@ -178,6 +178,25 @@ async def test_talk(server):
                     and e.get("from") == juliet.jid)
 
 
+async def test_blocked_is_not_probed(server):
+    gate = await component(server)
+    juliet = await server.client("juliet")
+    tybalt = await server.client("tybalt")
+    juliet.send(f"<presence/><presence to='{GATE}' type='subscribe'/>")
+    await gate.take(lambda e: e.get("type") == "subscribe")
+    gate.send(f"<presence from='{GATE}' to='{juliet.bare}' type='subscribed'/>")
+    await juliet.take(lambda e: e.get("type") == "subscribed")
+    juliet.send("<presence type='unavailable'/><presence/>")
+    await gate.take(lambda e: e.get("type") == "probe")
+    juliet.send("<presence type='unavailable'/>")
+    await juliet.ask(f"<block xmlns='urn:xmpp:blocking'><item jid='{GATE}'/>"
+                     "</block>", "set")
+    juliet.send("<presence/>")
+    await juliet.ping()
+    tybalt.send(f"<message to='{GATE}'><body>next</body></message>")
+    assert is_message("next")(await gate.elem())
+
+
 async def test_order_of_many(server):
     gate = await component(server)
     juliet = await server.client("juliet")
