@@ -149,7 +149,7 @@ rooms_make(void)
 		while (joined <= r && dropped_count == 0)
 			users_turn(NS / 20);
 	}
-	users_spin(.5);
+	users_spin(opt.settle / 2);
 }
 
 /* The others come to all rooms in turn, some at a time. */

@@ -146,7 +146,7 @@ relay_measure(struct peers *p, pid_t child, int window, double seconds)
 		messages_send(p, i, (size_t)(window + 1 - (i & 1)) / 2);
 	while (from == 0 || now() < from + seconds) {
 		messages += peers_turn(p);
-		if (from == 0 && now() > start + 1) {
+		if (from == 0 && now() > start + MIN(seconds, 1)) {
 			from = now();
 			cpu = child_cpu(child);
 			messages = 0;

@@ -24,6 +24,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)),
 
 ACCOUNTS = 18000
 MILLION = 1000000
+REST_S = 3  # between two looks whether a server rests
 PASSWORD = b"pass"
 HASHES = {"SCRAM-SHA-1": "sha1", "SCRAM-SHA-256": "sha256",
           "SCRAM-SHA-512": "sha512"}
@@ -161,7 +162,7 @@ class Server:
         """Waits until it has done what it had put off; the CPU that took."""
         first = before = self.cpu_ticks()
         for _ in range(60):
-            time.sleep(3)
+            time.sleep(REST_S)
             now = self.cpu_ticks()
             if now - before < 9:
                 break

@@ -74,6 +74,7 @@ LEAST = ["relay, 500 pairs, window 1, a message",
 CROWDED = ["relay, 9000 pairs, window 1, a message",
            "relay, 50 pairs, window 1, a message"]
 MORE_IS_BETTER = {"per_s"}
+NEVER_ZERO = {"per_s", "server_us", "p50_ms", "p99_ms", "ratio", "both_ratio"}
 OURS = "rookeryd"
 
 
@@ -147,6 +148,17 @@ def faults(rows):
             if row.get(member):
                 yield (f"{row['server']}, {row.get('work')}: "
                        f"{row[member]:.0f} {member}")
+
+
+def missing(rows):
+    """Figures of ours that all works together should have given."""
+    for name, work, member, *_ in FIGURES:
+        value = median(rows, OURS, work, member, 1)
+        if value is None or value <= 0 and member in NEVER_ZERO:
+            yield f"{OURS}, {work}: {member} is {value} ({name})"
+    for what in LEAST:
+        if not limit(rows, what):
+            yield f"limits: there is no {what}"
 
 
 def strangers(rows):
