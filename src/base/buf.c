@@ -34,6 +34,17 @@ buf_reserve(struct buf *b, size_t more)
 }
 
 void
+buf_fit(struct buf *b)
+{
+	if (b->n == 0) {
+		buf_fini(b);
+		return;
+	}
+	b->p = (char *)xrealloc(b->p, b->n);
+	b->cap = b->n;
+}
+
+void
 buf_add(struct buf *b, const void *p, size_t n)
 {
 	if (n == 0)

@@ -23,6 +23,8 @@ API void buf_add(struct buf *b, const void *p, size_t n);
 API void buf_add_str(struct buf *b, struct str s);
 API void buf_add_c(struct buf *b, char c);
 API void buf_printf(struct buf *b, const char *fmt, ...) PRINTF_LIKE(2, 3);
+/* Gives back what is not used. */
+API void buf_fit(struct buf *b);
 /* Drops the first `n` bytes. */
 API void buf_shift(struct buf *b, size_t n);
 

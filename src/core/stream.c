@@ -274,51 +274,50 @@ piece_len(const char *p, size_t n)
 	return end != NULL ? (size_t)(end - p) + 1 : n;
 }
 
+/* Reading again what is kept has its price too. */
+#define KEPT_MAX ((size_t)16384)
+
 /*
- * Half a tag is kept as it is, for it may be long in coming, and a parser that
- * waits for the rest takes many times its size.
+ * Before login what there is of a stanza is kept as it came, and read again
+ * from its beginning when more of its tags have come: it may be long in coming,
+ * and a parser that waits for the rest takes many times its size.
  */
 static bool
-is_half_a_tag(const struct stream *s, const char *p, size_t n)
+may_keep(const struct stream *s, size_t n)
 {
-	size_t max = s->xml.limits->bytes, i = 0;
-
-	if (s->pending.n > 0)
-		return p[n - 1] != '>' && s->pending.n + n <= max;
-	while (i < n && (p[i] == ' ' || p[i] == '\n' || p[i] == '\t'))
-		i++;
-	return i < n && p[i] == '<' && p[n - 1] != '>' && n <= max;
-}
-
-/* Feeds up to the end of a tag; how much that is. */
-static size_t
-nego_feed(struct stream *s, const char *p, size_t n)
-{
-	size_t k = s->xml.is_framed ? n : piece_len(p, n);
-	struct buf whole = s->pending;
-
-	if (!s->xml.is_framed && is_half_a_tag(s, p, k)) {
-		buf_add(&s->pending, p, k);
-	} else if (whole.n > 0) {
-		s->pending = (struct buf){ 0 };
-		buf_add(&whole, p, k);
-		stream_feed(s, whole.p, whole.n);
-		buf_fini(&whole);
-	} else {
-		stream_feed(s, p, k);
-	}
-	return k;
+	return s->nego != NULL && !s->is_authenticated && !s->is_closing &&
+	       !s->is_waiting && !s->xml.is_framed &&
+	       n <= MIN(s->xml.limits->bytes, KEPT_MAX);
 }
 
 static void
-nego_input(struct stream *s, const char *p, size_t n)
+nego_keep(struct stream *s, const char *p, size_t n)
 {
-	s->is_busy = true;
-	while (n > 0 && !s->is_closing) {
-		size_t k = n;
+	xml_stream_rewind(&s->xml);
+	buf_add(&s->pending, p, n);
+	buf_fit(&s->pending);
+}
 
+/* Does it begin with a tag, or go on with a stanza that did? */
+static bool
+is_of_stanza(const struct stream *s, const char *p, size_t n)
+{
+	size_t i = 0;
+
+	while (i < n && (p[i] == ' ' || p[i] == '\n' || p[i] == '\t'))
+		i++;
+	return xml_stream_is_midway(&s->xml) || (i < n && p[i] == '<');
+}
+
+static void
+nego_read(struct stream *s, const char *p, size_t n)
+{
+	const char *stanza = p, *end = p + n;
+
+	for (size_t k; p < end && !s->is_closing; p += k) {
+		k = (size_t)(end - p);
 		if (s->is_waiting) {
-			stream_put_by(s, p, n);
+			stream_put_by(s, p, k);
 			break;
 		}
 		/* What follows <starttls/> may have been slipped in. */
@@ -327,16 +326,45 @@ nego_input(struct stream *s, const char *p, size_t n)
 			stream_abandon(s);
 			break;
 		}
-		if (s->nego == NULL)
-			stream_feed(s, p, n);
-		else
-			k = nego_feed(s, p, n);
-		p += k;
-		n -= k;
+		if (s->nego != NULL && !s->xml.is_framed)
+			k = piece_len(p, k);
+		if (p[k - 1] != '>' && is_of_stanza(s, p, k) &&
+		    may_keep(s, (size_t)(end - stanza)))
+			break;
+		stream_feed(s, p, k);
+		if (!xml_stream_is_midway(&s->xml))
+			stanza = p + k;
 		if (s->has_succeeded && !s->is_closing)
 			stream_go_home(s);
 	}
+	if (stanza < end && may_keep(s, (size_t)(end - stanza)))
+		nego_keep(s, stanza, (size_t)(end - stanza));
+}
+
+static void
+nego_input(struct stream *s, const char *p, size_t n)
+{
+	struct buf whole = { 0 };
+	bool is_more = s->pending.n > 0 && memchr(p, '>', n) == NULL &&
+		       may_keep(s, s->pending.n + n);
+
+	if (is_more) {
+		nego_keep(s, p, n);
+		return;
+	}
+	if (!s->is_waiting) {
+		whole = s->pending;
+		s->pending = (struct buf){ 0 };
+	}
+	if (whole.n > 0) {
+		buf_add(&whole, p, n);
+		p = whole.p;
+		n = whole.n;
+	}
+	s->is_busy = true;
+	nego_read(s, p, n);
 	s->is_busy = false;
+	buf_fini(&whole);
 }
 
 void

@@ -62,7 +62,7 @@ struct stream {
 	struct nego *nego;
 	const struct stream_policy *policy;
 	struct xml_stream xml;
-	struct buf pending; /* what came while it waited */
+	struct buf pending; /* a stanza's beginning; what came meanwhile */
 	uint64_t heard;	    /* loop_now() of the last byte */
 	unsigned holds;	    /* callbacks under way that name it */
 	bool has_header;    /* ours has been sent */

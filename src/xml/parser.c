@@ -15,13 +15,19 @@ xml_stream_init(struct xml_stream *s, const struct xml_events *events,
 	};
 }
 
-/* Lets go of the parser and of the header. */
-static void
-stream_drop(struct xml_stream *s)
+void
+xml_stream_rewind(struct xml_stream *s)
 {
 	if (s->parser != NULL)
 		parser_return(s->parser);
 	s->parser = NULL;
+}
+
+/* Lets go of the parser and of the header. */
+static void
+stream_drop(struct xml_stream *s)
+{
+	xml_stream_rewind(s);
 	wire_unref(&s->header);
 }
 

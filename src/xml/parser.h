@@ -93,6 +93,11 @@ API enum xml_error xml_stream_feed(
     struct xml_stream *s, const char *p, size_t n);
 /* Bytes of a stanza have begun to arrive, and are not complete. */
 API bool xml_stream_is_midway(const struct xml_stream *s);
+/*
+ * Gives the parser back, midway or not: what has been fed of a stanza, or of
+ * the header, is forgotten, and has to be fed again from its beginning.
+ */
+API void xml_stream_rewind(struct xml_stream *s);
 
 /*
  * Parses one whole document (stored XML, a command's argument) into `a`.

@@ -252,16 +252,19 @@ HALVES = {
     "half a tag": ("c2s", (HEADER + AUTH).encode(), 4),
     "TLS nothing": ("tls", b"", 4),
     "hello": ("tls", HELLO, 4),
-    "long hello": ("tls", LONG_HELLO, 8),
+    "long hello": ("tls", LONG_HELLO, 12),
     "STARTTLS hello": ("c2s", HELLO, 4),
-    # From here on it is what others need: OpenSSL while it shakes hands, and
-    # when it has, a parser, and what was said.
-    "whole hello": ("tls", whole_hello(), 48),
-    "TLS silent": ("tls", b"", 18),
-    "TLS header": ("tls", HEADER.encode(), 18),
-    "SCRAM": ("c2s", (HEADER + SCRAM).encode(), 10),
-    "elements": ("c2s", (HEADER + "<a>" * 7 + "<b/>" * 22).encode(), 26),
-    "text": ("c2s", (HEADER + "<a>" + "A" * 9900).encode(), 40),
+    "declaration": ("c2s", b"<?xml version='1.0'?>", 4),
+    "half an element": ("c2s", (HEADER + AUTH + ">AAAA").encode(), 4),
+    "elements": ("c2s", (HEADER + "<a>" * 7 + "<b/>" * 22).encode(), 4),
+    # What was said, which is at most 10 KB.
+    "text": ("c2s", (HEADER + "<a>" + "A" * 9900).encode(), 16),
+    "SCRAM": ("c2s", (HEADER + SCRAM).encode(), 16),
+    # From here on it is what OpenSSL needs: while it shakes hands, and when it
+    # has.
+    "whole hello": ("tls", whole_hello(), 64),
+    "TLS silent": ("tls", b"", 24),
+    "TLS header": ("tls", HEADER.encode(), 24),
 }
 
 
@@ -347,6 +350,23 @@ async def test_dripped_hello(server):
         assert not wire.is_lost
         wire.abort()
     assert cpu_time(server) - before < (20 if IS_SANITIZED else 4)
+
+
+@pytest.mark.parametrize("piece", [">", "<b/>"])
+async def test_dripped_tags(server, piece):
+    """A stanza whose tags come one by one is read again each time, but no
+    longer than one may be."""
+    before = cpu_time(server)
+    wire = await server.wire()
+    wire.send(HEADER)
+    wire.send("<a x='" + "y" * 8000 + "'>")
+    for _ in range(3000):
+        wire.send(piece)
+        await asyncio.sleep(0)
+    assert [e[1].elems()[0].name for e in await wire.gone()
+            if e[0] == "elem" and e[1].name == "error"] == ["policy-violation"]
+    spent = cpu_time(server) - before
+    assert spent < (20 if IS_SANITIZED else 4), spent
 
 
 async def test_connect_leaks_nothing(server):

@@ -30,6 +30,14 @@ test_buf(void **state)
 	assert_int_equal(b.n, 3000);
 	buf_clear(&b);
 	assert_true(b.cap >= 3000);
+	buf_add(&b, "abc", 3);
+	buf_fit(&b);
+	assert_int_equal(b.cap, 3);
+	buf_add_c(&b, 'd');
+	assert_true(str_is(buf_str(&b), "abcd"));
+	buf_clear(&b);
+	buf_fit(&b);
+	assert_null(b.p);
 	buf_fini(&b);
 	assert_null(b.p);
 }

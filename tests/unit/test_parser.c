@@ -411,6 +411,29 @@ test_midway(void **state)
 	reader_fini(&r);
 }
 
+static void
+test_rewind(void **state)
+{
+	static const char *const whole[] = { HEAD, "<iq><a>b</a></iq>" };
+	struct reader r;
+
+	reader_init(&r, &limits);
+	for (size_t i = 0; i < ARRAY_LEN(whole); i++) {
+		struct str text = str_c(whole[i]);
+
+		for (size_t n = 1; n < text.n; n++) {
+			reader_feed(&r, str_mem(text.p, n), 99);
+			assert_true(xml_stream_is_midway(&r.stream));
+			xml_stream_rewind(&r.stream);
+			assert_null(r.stream.parser);
+		}
+		reader_feed(&r, text, 99);
+		assert_false(xml_stream_is_midway(&r.stream));
+	}
+	assert_true(str_is(buf_str(&r.seen), "[a]<iq><a>b</a></iq>"));
+	reader_fini(&r);
+}
+
 #define AUTH "<auth xmlns='" SASL_NS "'/>"
 
 static void
@@ -706,6 +729,7 @@ main(void)
 		cmocka_unit_test(test_changing_limits),
 		cmocka_unit_test(test_drip),
 		cmocka_unit_test(test_midway),
+		cmocka_unit_test(test_rewind),
 		cmocka_unit_test(test_stop_and_restart),
 		cmocka_unit_test(test_leases),
 		cmocka_unit_test(test_shared_header),
