@@ -3,6 +3,7 @@
 #include "core/daemon_impl.h"
 
 #include "base/err.h"
+#include "core/yaml.h"
 #include "net/tls.h"
 
 #include <glob.h>
@@ -119,31 +120,63 @@ certs_apply(struct arena *a, const struct conf *conf, const char **why_r)
 	return 0;
 }
 
+struct trust_file {
+	const char *section, *option;
+	enum tls_peer whom;
+	const char *file; /* or NULL */
+};
+
+#define TRUST_FILES 2
+
+static void
+trust_files(const struct conf *conf, struct trust_file files_r[TRUST_FILES])
+{
+	struct str s2s = conf->s2s.ca_file, auth = conf->auth.client_ca_file;
+
+	files_r[0] = (struct trust_file){ "s2s", "ca_file", TLS_SERVERS,
+		s2s.n > 0 ? s2s.p : NULL };
+	files_r[1] = (struct trust_file){ "auth", "client_ca_file", TLS_CLIENTS,
+		auth.n > 0 ? auth.p : NULL };
+}
+
 int
 trust_apply(struct arena *a, const struct conf *conf, const char **why_r)
 {
-	const struct {
-		const char *option;
-		enum tls_peer whom;
-		struct str file;
-	} files[] = {
-		{ "s2s.ca_file", TLS_SERVERS, conf->s2s.ca_file },
-		{ "auth.client_ca_file", TLS_CLIENTS,
-		    conf->auth.client_ca_file },
-	};
+	struct trust_file files[TRUST_FILES];
 	const char *why = NULL;
 
-	for (size_t i = 0; i < ARRAY_LEN(files); i++) {
-		struct str file = files[i].file;
+	trust_files(conf, files);
+	for (size_t i = 0; i < TRUST_FILES; i++) {
+		const struct trust_file *f = &files[i];
 
-		if (tls_trust(a, files[i].whom, file.n > 0 ? file.p : NULL,
-			&why) == 0)
+		if (tls_trust(a, f->whom, f->file, &why) == 0)
 			continue;
 		*why_r = arena_printf(
-		    a, "cannot load '%s': %s", files[i].option, why);
+		    a, "cannot load '%s.%s': %s", f->section, f->option, why);
 		return ERR_TLS;
 	}
 	return 0;
+}
+
+void
+trust_check(const struct conf *conf, struct problems *problems)
+{
+	struct trust_file files[TRUST_FILES];
+	const char *why = NULL;
+
+	trust_files(conf, files);
+	for (size_t i = 0; i < TRUST_FILES; i++) {
+		const struct trust_file *f = &files[i];
+		const struct tree *t =
+		    tree_get(tree_get(conf->tree, f->section), f->option);
+
+		if (f->file == NULL || t == NULL ||
+		    tls_trust_check(problems->arena, f->file, &why) == 0)
+			continue;
+		problem_add(problems, t->line,
+		    "'%s' of '%s': %s cannot be loaded: %s", f->option,
+		    f->section, f->file, why);
+	}
 }
 
 void

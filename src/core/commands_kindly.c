@@ -70,8 +70,9 @@ on_close_listeners(void *msg)
 	loop_post(an->loop, on_closed, an);
 }
 
-static void
-run_kindly(struct cmd *c, void (*then)(void))
+/* NULL: it has been refused. */
+static struct announcement *
+announcement_new(struct cmd *c, void (*then)(void))
 {
 	struct announcement *an =
 	    arena_new_of(cmd_arena(c), struct announcement);
@@ -80,14 +81,23 @@ run_kindly(struct cmd *c, void (*then)(void))
 	if (delay < 0 || delay > DELAY_MAX_S) {
 		cmd_fail(
 		    c, CMD_BAD_ARG, 0, "delay: 0 to %d seconds", DELAY_MAX_S);
-		return;
+		return NULL;
 	}
 	an->cmd = c;
 	an->loop = loop_self();
 	an->text = cmd_str(c, "announcement");
 	an->delay_ms = SECONDS(delay);
 	an->then = then;
-	main_post(on_close_listeners, an);
+	return an;
+}
+
+static void
+run_kindly(struct cmd *c, void (*then)(void))
+{
+	struct announcement *an = announcement_new(c, then);
+
+	if (an != NULL)
+		main_post(on_close_listeners, an);
 }
 
 static void
@@ -96,10 +106,25 @@ run_stop_kindly(struct cmd *c)
 	run_kindly(c, daemon_stop);
 }
 
+/* Nobody is told of a restart that would come to nothing. */
+static void
+on_restart_checked(void *ctx, int err, const char *text)
+{
+	struct announcement *an = (struct announcement *)ctx;
+
+	if (err < 0)
+		cmd_fail(an->cmd, CMD_BAD_ARG, 0, "%s", text);
+	else
+		main_post(on_close_listeners, an);
+}
+
 static void
 run_restart_kindly(struct cmd *c)
 {
-	run_kindly(c, daemon_restart);
+	struct announcement *an = announcement_new(c, daemon_restart);
+
+	if (an != NULL)
+		daemon_restart_check(on_restart_checked, an);
 }
 
 /* Evacuation --------------------------------------------------------------*/

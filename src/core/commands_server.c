@@ -93,10 +93,22 @@ run_stop(struct cmd *c)
 }
 
 static void
-run_restart(struct cmd *c)
+on_restart_checked(void *ctx, int err, const char *text)
 {
+	struct cmd *c = (struct cmd *)ctx;
+
+	if (err < 0) {
+		cmd_fail(c, CMD_BAD_ARG, 0, "%s", text);
+		return;
+	}
 	cmd_ok(c, NULL);
 	command_after(LEAVE_MS, daemon_restart);
+}
+
+static void
+run_restart(struct cmd *c)
+{
+	daemon_restart_check(on_restart_checked, c);
 }
 
 static void
@@ -319,7 +331,8 @@ const struct command commands_server[] = {
 	    .run = run_stop },
 	{ .name = "restart",
 	    .tag = "server",
-	    .help = "Stop the server and start it again",
+	    .help = "Stop the server and start it again; refused, with the "
+		    "reason, if it would not start",
 	    .result_name = "res",
 	    .result = "rescode",
 	    .run = run_restart },

@@ -246,7 +246,8 @@ database_read(struct conf *conf, struct problems *p)
 	conf->database.path = text_or_null(db.path);
 	conf->database.dsn = text_or_null(db.dsn);
 	module = arena_printf(conf->arena, "store_%s", conf->database.driver);
-	if (!modules_has(module)) {
+	/* Without a folder of modules there is none; that has been said. */
+	if (modules_check_dir() == 0 && !modules_has(module)) {
 		const struct tree *t = tree_get(conf->tree, "database");
 		const struct tree *d = tree_get(t, "driver");
 

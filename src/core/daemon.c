@@ -332,34 +332,21 @@ signals_run(void)
 		on_signal(info.ssi_signo);
 }
 
-/* A server that runs is worth more than one that would not start again. */
-static bool
-restart_check(void)
-{
-	struct problems problems = { .arena = arena_new(0) };
-	struct conf *conf = NULL;
-	bool is_good;
-
-	if (conf_load(daemon_conf->path, daemon_conf, &problems, &conf) == 0)
-		machine_check(conf, &problems, true);
-	is_good = problems.count == 0;
-	for (size_t i = 0; i < problems.count; i++)
-		log_error(&log_daemon, "%s", problem_line(&problems, i));
-	if (!is_good)
-		log_error(
-		    &log_daemon, "the configuration is wrong; no restart");
-	conf_free(&conf);
-	arena_free(&problems.arena);
-	return is_good;
-}
-
 static bool
 is_ending(void)
 {
-	int end = __atomic_load_n(&d.end, __ATOMIC_RELAXED);
+	int end = __atomic_load_n(&d.end, __ATOMIC_RELAXED), err;
+	struct buf notes = { 0 };
 
-	if (end != END_RESTART || restart_check())
+	if (end != END_RESTART)
 		return end != END_NOT;
+	restart_check(&notes, &err);
+	/* What was closed for the restart (restart_kindly) opens again. */
+	if (err < 0)
+		listeners_apply(d.arena, daemon_conf, &notes);
+	buf_fini(&notes);
+	if (err == 0)
+		return true;
 	/* Unless it has been told to stop meanwhile. */
 	__atomic_compare_exchange_n(
 	    &d.end, &end, END_NOT, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED);

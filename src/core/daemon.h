@@ -23,6 +23,8 @@ void daemon_restart(void);
  */
 typedef void daemon_done_fn(void *ctx, int err, const char *text);
 void daemon_reload(daemon_done_fn *done, void *ctx);
+/* What keeps it from starting again, in the same way; nothing is done. */
+void daemon_restart_check(daemon_done_fn *done, void *ctx);
 /* Milliseconds since it was ready. */
 uint64_t daemon_uptime(void);
 const char *daemon_version(void);

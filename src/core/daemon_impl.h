@@ -58,9 +58,15 @@ int trust_apply(struct arena *a, const struct conf *conf, const char **why_r);
 /* Are there files at all for each pattern? `load`: and can they be used? */
 void certs_check(const struct conf *conf, struct problems *problems, bool load);
 
+/* Are the files of trust_apply() such files? */
+void trust_check(const struct conf *conf, struct problems *problems);
+
 /* ---- machine.c ---- */
 
-/* Certificates, as certs_check(), the user, and where the log goes. */
+/*
+ * Certificates, as certs_check(), the user, and where the log goes; `load`:
+ * also what only a start takes up, and what a reload may keep as it was.
+ */
 void machine_check(
     const struct conf *conf, struct problems *problems, bool load);
 
@@ -73,11 +79,18 @@ int listeners_open(
 void listeners_apply(
     struct arena *a, const struct conf *conf, struct buf *notes);
 void listeners_close(void);
+/* Could a server that starts in our place open them all? */
+void listeners_check(const struct conf *conf, struct problems *problems);
 
 /* ---- reload.c ---- */
 
 /* On the main thread, for SIGHUP. */
 void reload_now(struct buf *notes, int *err_r);
+/*
+ * On the main thread: would we start again? A server that runs is worth more
+ * than one that would not.
+ */
+void restart_check(struct buf *notes, int *err_r);
 /* Frees configurations that nobody can hold any more. */
 void reload_settle(void);
 

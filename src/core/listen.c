@@ -240,6 +240,39 @@ listeners_close(void)
 	}
 }
 
+static bool
+is_port_ours(const struct addr *addr)
+{
+	const struct open_listener *o;
+
+	LIST_EACH(o, &listeners, struct open_listener, node)
+	{
+		if (addr_port(&o->conf.addr) == addr_port(addr))
+			return true;
+	}
+	return false;
+}
+
+void
+listeners_check(const struct conf *conf, struct problems *problems)
+{
+	struct arena *a = problems->arena;
+
+	for (size_t i = 0; i < conf->listen_count; i++) {
+		const struct listen_conf *l = &conf->listen[i];
+		int err = listener_probe(&l->addr);
+
+		if (err == 0 || (l->is_optional && is_no_such_address(err)))
+			continue;
+		if (err == -EADDRINUSE && is_port_ours(&l->addr))
+			continue;
+		problem_add(problems, l->line, "cannot listen on %s: %s%s",
+		    listener_text(a, l, &l->addr), err_text(err),
+		    err == -EACCES ? "; root, who could, has been given up"
+				   : "");
+	}
+}
+
 /* ---- changes ---- */
 
 static bool

@@ -8,7 +8,10 @@
 #include "base/err.h"
 #include "core/yaml.h"
 
+#include <errno.h>
+#include <libgen.h>
 #include <pwd.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 /* As the file has it, which in a reload may be another than ours. */
@@ -48,10 +51,51 @@ log_check(const struct conf *conf, struct problems *problems)
 		    STR_ARG(target->text), err_text(err));
 }
 
+/* It is there or can be made; as whom is not known here. */
+static void
+data_check(const struct conf *conf, struct problems *problems)
+{
+	const struct tree *t = text_of(conf->tree, "data_dir");
+	struct stat st;
+	char *folder;
+	int err = 0;
+
+	if (t == NULL)
+		return;
+	folder = arena_bytes(problems->arena, t->text.n + 1);
+	memcpy(folder, t->text.p, t->text.n + 1);
+	if (stat(folder, &st) < 0)
+		err = -errno;
+	else if (!S_ISDIR(st.st_mode))
+		err = -ENOTDIR;
+	if (err == -ENOENT && stat(dirname(folder), &st) == 0)
+		err = 0;
+	if (err == -ENOENT || err == -ENOTDIR)
+		problem_add(problems, t->line, "'data_dir': " STR_FMT ": %s",
+		    STR_ARG(t->text), err_text(err));
+}
+
+/* At a start conf_load() has seen it, but what runs has loaded from its own. */
+static void
+plugins_check(const struct conf *conf, struct problems *problems)
+{
+	const struct tree *t = text_of(conf->tree, "plugin_dir");
+
+	if (t != NULL &&
+	    access(str_dup_c(problems->arena, t->text), R_OK | X_OK) < 0)
+		problem_add(problems, t->line, "'plugin_dir': " STR_FMT ": %s",
+		    STR_ARG(t->text), err_text(-errno));
+}
+
 void
 machine_check(const struct conf *conf, struct problems *problems, bool load)
 {
 	certs_check(conf, problems, load);
 	user_check(conf, problems);
 	log_check(conf, problems);
+	if (!load)
+		return;
+	trust_check(conf, problems);
+	data_check(conf, problems);
+	plugins_check(conf, problems);
 }

@@ -141,9 +141,33 @@ reload_now(struct buf *notes, int *err_r)
 	arena_free(&a);
 }
 
+void
+restart_check(struct buf *notes, int *err_r)
+{
+	struct problems problems = { .arena = arena_new(0) };
+	struct conf *conf = NULL;
+
+	if (conf_load(daemon_conf->path, daemon_conf, &problems, &conf) == 0) {
+		machine_check(conf, &problems, true);
+		listeners_check(conf, &problems);
+	}
+	*err_r = problems.count > 0 ? ERR_CONFIG : 0;
+	for (size_t i = 0; i < problems.count; i++) {
+		log_error(&log_daemon, "%s", problem_line(&problems, i));
+		buf_printf(notes, "%s\n", problem_line(&problems, i));
+	}
+	if (problems.count > 0) {
+		log_error(&log_daemon, "it would not start again; no restart");
+		buf_printf(notes, "it would not start again; no restart\n");
+	}
+	conf_free(&conf);
+	arena_free(&problems.arena);
+}
+
 /* ---- on request ---- */
 
 struct request {
+	void (*fn)(struct buf *notes, int *err_r);
 	struct loop *loop;
 	daemon_done_fn *done;
 	void *ctx;
@@ -167,7 +191,7 @@ on_request(void *msg)
 {
 	struct request *r = (struct request *)msg;
 
-	reload_now(&r->text, &r->err);
+	r->fn(&r->text, &r->err);
 	/* Without the last newline, and ended by a NUL. */
 	if (r->text.n > 0)
 		r->text.p[r->text.n - 1] = '\0';
@@ -177,13 +201,27 @@ on_request(void *msg)
 		on_done(r);
 }
 
-void
-daemon_reload(daemon_done_fn *done, void *ctx)
+static void
+request(
+    void (*fn)(struct buf *notes, int *err_r), daemon_done_fn *done, void *ctx)
 {
 	struct request *r = (struct request *)xzalloc(sizeof(*r));
 
+	r->fn = fn;
 	r->loop = loop_self();
 	r->done = done;
 	r->ctx = ctx;
 	main_post(on_request, r);
+}
+
+void
+daemon_reload(daemon_done_fn *done, void *ctx)
+{
+	request(reload_now, done, ctx);
+}
+
+void
+daemon_restart_check(daemon_done_fn *done, void *ctx)
+{
+	request(restart_check, done, ctx);
 }

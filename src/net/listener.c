@@ -129,9 +129,8 @@ address_to_v4(struct addr *a)
 }
 
 static int
-sockets_open(struct listener *l)
+address_settle(struct addr *a)
 {
-	struct addr *a = &l->config.addr;
 	bool may_fall_back = a->ss.sa.sa_family == AF_INET6 && is_any(a);
 	int err = address_probe(a);
 
@@ -139,6 +138,23 @@ sockets_open(struct listener *l)
 		address_to_v4(a);
 		err = address_probe(a);
 	}
+	return err;
+}
+
+int
+listener_probe(const struct addr *addr)
+{
+	struct addr a = *addr;
+
+	return address_settle(&a);
+}
+
+static int
+sockets_open(struct listener *l)
+{
+	struct addr *a = &l->config.addr;
+	int err = address_settle(a);
+
 	for (unsigned i = 0; i < l->count && err == 0; i++) {
 		int fd = socket_bind(a, true);
 

@@ -44,6 +44,11 @@ struct listener_config {
 struct listener;
 
 /*
+ * 0, or -errno: why nobody could listen there now; -EADDRINUSE also where this
+ * process does.
+ */
+int listener_probe(const struct addr *addr);
+/*
  * Binds and listens on all loops; called before or after the loops run. 0, or
  * -errno with *why_r from `a`. `bound_r` tells the address in use.
  */

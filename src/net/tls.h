@@ -78,5 +78,7 @@ enum tls_peer { TLS_SERVERS, TLS_CLIENTS };
 int tls_trust(struct arena *a, enum tls_peer whom, const char *ca_file,
     const char **why_r);
 void tls_trust_drop(void);
+/* Could it be such a file? Blocking, from any thread. */
+int tls_trust_check(struct arena *a, const char *ca_file, const char **why_r);
 
 #endif

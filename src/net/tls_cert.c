@@ -14,11 +14,14 @@ const char *
 tls_why(struct arena *a)
 {
 	char text[256];
-	unsigned long err = ERR_peek_last_error();
+	unsigned long first = ERR_peek_error(), err = ERR_peek_last_error();
 	const char *reason = ERR_reason_error_string(err);
 
 	if (err == 0)
 		return "unknown error";
+	/* Of a file that cannot be read the newest says "system lib" alone. */
+	if (ERR_SYSTEM_ERROR(first))
+		reason = err_text(-ERR_GET_REASON(first));
 	ERR_error_string_n(err, text, sizeof(text));
 	ERR_clear_error();
 	return str_dup_c(a, str_c(reason != NULL ? reason : text));

@@ -75,28 +75,47 @@ trust_survey(struct trust *t)
 	t->hints = NULL;
 }
 
+/* NULL with *why_r when it can't be. */
+static X509_STORE *
+store_load(struct arena *a, const char *ca_file, const char **why_r)
+{
+	X509_STORE *store = X509_STORE_new();
+	int ok;
+
+	must(store != NULL);
+	if (ca_file != NULL)
+		ok = X509_STORE_load_file(store, ca_file);
+	else
+		ok = X509_STORE_set_default_paths(store);
+	if (ok == 1)
+		return store;
+	*why_r = tls_why(a);
+	X509_STORE_free(store);
+	return NULL;
+}
+
+int
+tls_trust_check(struct arena *a, const char *ca_file, const char **why_r)
+{
+	X509_STORE *store = store_load(a, ca_file, why_r);
+
+	X509_STORE_free(store);
+	return store != NULL ? 0 : ERR_TLS;
+}
+
 int
 tls_trust(struct arena *a, enum tls_peer whom, const char *ca_file,
     const char **why_r)
 {
 	struct trust fresh = { 0 };
-	int ok;
 
 	if (ca_file == NULL && whom == TLS_CLIENTS) {
 		trust_set(whom, fresh);
 		return 0;
 	}
-	fresh.store = X509_STORE_new();
-	must(fresh.store != NULL);
-	if (ca_file != NULL)
-		ok = X509_STORE_load_file(fresh.store, ca_file);
-	else
-		ok = X509_STORE_set_default_paths(fresh.store);
-	if (ok != 1) {
-		*why_r = tls_why(a);
-		X509_STORE_free(fresh.store);
+	fresh.store = store_load(a, ca_file, why_r);
+	if (fresh.store == NULL)
 		return ERR_TLS;
-	}
 	if (ca_file != NULL)
 		trust_survey(&fresh);
 	trust_set(whom, fresh);

@@ -31,6 +31,9 @@ FAULTS = [
     ("log: verbose\n", 1, ["log"]),
     ("log: {target: /no/such/folder/x.log}\n", 1, ["target", "No such file"]),
     ("log: {target: /proc}\n", 1, ["target", "directory"]),
+    ("s2s: {ca_file: /nowhere.pem}\n", 1, ["ca_file", "No such file"]),
+    ("auth: {client_ca_file: /dev/null}\n", 1,
+     ["client_ca_file", "no certificate"]),
     *([("user: nobodyknows\n", 1, ["no user 'nobodyknows'"])]
       if os.geteuid() == 0 else []),
     ("limits: {stanza_size: 5}\n", 1, ["stanza_size", "10000"]),
@@ -120,6 +123,8 @@ def test_all_at_once(build, tmp_path):
 @pytest.mark.parametrize("text, words", [
     ("", ["hosts"]), ("hosts: []\n", ["hosts"]),
     ("hosts: ['a b']\n", ["a b"]),
+    ("hosts: [localhost]\nlisten: [{type: c2s, ip: 127.0.0.1, port: 1}]\n"
+     "data_dir: /nowhere/data\n", [":3:", "data_dir", "No such file"]),
     ("hosts: [a.example, A.EXAMPLE]\n", ["a.example"]),
     ("hosts: [localhost]\nlisten: [{type: c2s}]\n", ["port"]),
     ("hosts: [localhost]\nlisten: [{type: c2x, ip: 127.0.0.1, port: 1}]\n",

@@ -12,7 +12,7 @@ import time
 
 import pytest
 
-from harness import postgres
+from harness import ports, postgres
 from harness.client import Client
 
 pytestmark = pytest.mark.workers(1, 2)
@@ -55,18 +55,84 @@ async def test_restart_command(server):
     server.expects_exit = False
 
 
-@pytest.mark.parametrize("wrong", [
-    {"log": {"target": "/no/such/folder/x.log"}}, {"workers": 0}])
-async def test_no_restart_into_a_wall(server, wrong):
-    """What would not start again goes on, and says why."""
+@pytest.mark.parametrize("wrong, word", [
+    ({"log": {"target": "/no/such/folder/x.log"}}, "target"),
+    ({"workers": 0}, "workers"),
+    ({"s2s": {"ca_file": "/nowhere.pem"}}, "ca_file"),
+    ({"data_dir": "/nowhere/data"}, "data_dir"),
+    ({"plugin_dir": "/nowhere"}, "plugin_dir")])
+async def test_no_restart_into_a_wall(server, wrong, word):
+    """What would not start again goes on, and says why: also to who asked, and
+    before anybody is sent away."""
     romeo = await server.client("romeo")
-    server.announce("x.log|workers|no restart")
+    server.announce(f"{word}|no restart")
+    path = os.path.join(server.folder, "data", "rookery.sock")
     server.overrides.update(wrong)
     server.write_config()
-    mark = os.path.getsize(server.log_path)
-    server.ctl("restart")
-    await server.log_line("no restart", mark)
+    for command in (["restart"], ["restart_kindly", "0", "Later"]):
+        mark = os.path.getsize(server.log_path)
+        status, out, _ = server.ctl("--socket", path, *command)
+        assert status == 1
+        assert re.search(rf"rookery.yml:\d+: .*{word}", out), out
+        await server.log_line("no restart", mark)
+    juliet = await server.client("juliet")
+    for client in (romeo, juliet):
+        await client.ping("localhost")
+
+
+async def test_wall_while_waiting(server):
+    """A restart that comes to nothing at last opens the doors again."""
+    server.announce("hots|no restart")
+    assert server.ctl("restart_kindly", "1", "Soon")[0] == 0
+    with open(server.config_path, "a", encoding="utf-8") as file:
+        file.write("hots: []\n")
+    await server.log_line("no restart")
+    romeo = await server.client("romeo")
     await romeo.ping("localhost")
+
+
+async def test_no_restart_without_the_port(server):
+    """Nor does it restart for a port that somebody else has."""
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        sock.listen()
+        port = sock.getsockname()[1]
+        server.announce(f"{port}|no restart")
+        server.overrides["listen"] = server.defaults()["listen"] + [
+            {"type": "c2s", "ip": "127.0.0.1", "port": port}]
+        server.write_config()
+        status, out, _ = server.ctl("restart")
+    assert status == 1
+    assert re.search(rf"rookery.yml:\d+: cannot listen on .*:{port} ", out), out
+    await (await server.client("romeo")).ping("localhost")
+
+
+def privileged_port():
+    """A free one that nobody but root can listen on, or None."""
+    if os.getuid() != 0:
+        return None
+    with open("/proc/sys/net/ipv4/ip_unprivileged_port_start",
+              encoding="utf-8") as file:
+        end = int(file.read())
+    return next((p for p in range(end - 1, 600, -1) if ports.is_free(p)), None)
+
+
+@pytest.mark.skipif(privileged_port() is None, reason="no such port, or no "
+                    "root to open it")
+async def test_no_restart_without_root(make_server):
+    """Root, who opened the port, was given up: there is no way back."""
+    port = privileged_port()
+    server = make_server({"user": "nobody"})
+    server.overrides["listen"] = [
+        {"type": "c2s", "ip": "127.0.0.1", "port": port,
+         "starttls": "optional"}]
+    os.chmod(server.folder, 0o755)
+    await server.start()
+    server.announce(f"{port}|no restart")
+    status, out, _ = server.ctl("restart")
+    assert status == 1
+    assert f":{port} " in out and "root" in out, out
+    assert server.ctl("status")[0] == 0
 
 
 async def test_small(make_server):
@@ -220,7 +286,6 @@ async def test_ipv6(make_server):
 
 async def test_no_file(build, make_server, tmp_path):
     """Without a configuration: localhost on loopback, at the usual port."""
-    from harness import ports
     if not ports.is_free(5222) or os.path.exists("/etc/rookery/rookery.yml"):
         pytest.skip("the port is taken, or there is a configuration")
     server = make_server({"certificates": None})
