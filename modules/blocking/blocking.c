@@ -17,6 +17,7 @@ struct blocking_options {
 /* In each account that has blocked somebody; keys of the map are its own. */
 struct blocklist {
 	struct map jids; /* of struct str * */
+	size_t coming;	 /* more, on their way to the store */
 };
 
 /* In each session: has it asked for the list? Then it gets pushes. */
@@ -38,15 +39,17 @@ blocks_add(struct blocklist *list, struct str jid)
 	map_set(&list->jids, *item, item);
 }
 
-static void
+/* Was it there? */
+static bool
 blocks_remove(struct blocklist *list, struct str jid)
 {
 	struct str *item = map_del(&list->jids, jid);
 
 	if (item == NULL)
-		return;
+		return false;
 	str_free(item);
 	xfree(item);
+	return true;
 }
 
 static void
@@ -133,9 +136,9 @@ on_load(struct mod *m, struct account *acct)
 
 /* ---- presence when the list changes ------------------------------------ */
 
-/* To one contact, from each available session: goodbye, or hello again. */
+/* To one address, from each available session: goodbye, or hello again. */
 static void
-tell_contact(struct account *acct, const struct jid *contact, bool is_hello)
+tell(struct account *acct, const struct jid *contact, bool is_hello)
 {
 	struct session *s;
 
@@ -157,18 +160,55 @@ tell_contact(struct account *acct, const struct jid *contact, bool is_hello)
 	}
 }
 
-/* Contacts that see our presence, and match the address. */
+/*
+ * Contacts that see our presence, and match the address; of a resource, that
+ * alone. Not those who are blocked by another address, too.
+ */
 static void
-tell_contacts(struct account *acct, struct str blocked, bool is_hello)
+tell_contacts(
+    struct mod *m, struct account *acct, struct str blocked, bool is_hello)
 {
-	struct blocklist one = { { 0 } };
+	struct blocklist one = { { 0 }, 0 };
+	struct jid jid = jid_of(blocked);
 	const struct roster_item *item;
 
+	if (!jid_is_bare(&jid)) {
+		item = roster_find(acct, jid.bare);
+		if (item != NULL && item->sub & ROSTER_FROM &&
+		    !is_blocked(m, acct, &jid))
+			tell(acct, &jid, is_hello);
+		return;
+	}
 	blocks_add(&one, blocked);
 	for (size_t i = 0; (item = roster_next(acct, &i)) != NULL;)
-		if ((item->sub & ROSTER_FROM) && blocks_have(&one, &item->jid))
-			tell_contact(acct, &item->jid, is_hello);
+		if (item->sub & ROSTER_FROM && blocks_have(&one, &item->jid) &&
+		    !is_blocked(m, acct, &item->jid))
+			tell(acct, &item->jid, is_hello);
 	blocks_clear(&one);
+}
+
+struct asker {
+	struct mod *mod;
+	struct account *acct;
+};
+
+static bool
+on_directed(void *ctx, const struct jid *jid)
+{
+	const struct asker *asker = ctx;
+
+	return is_blocked(asker->mod, asker->acct, jid);
+}
+
+/* Those who got it directly see no more of it, either. */
+static void
+withdraw(struct mod *m, struct account *acct)
+{
+	struct asker asker = { m, acct };
+	struct session *s;
+
+	LIST_EACH(s, &acct->sessions, struct session, node)
+	session_withdraw(s, on_directed, &asker);
 }
 
 /* ---- block and unblock ------------------------------------------------- */
@@ -179,6 +219,7 @@ struct change {
 	bool is_block;
 	struct str *jids; /* prepared; none for "unblock all" */
 	size_t count;
+	size_t added; /* of those, not in the list yet */
 };
 
 static void
@@ -210,15 +251,35 @@ push(struct change *change, struct account *acct)
 
 /* Everything is unblocked: says so, one address after the other. */
 static void
-apply_all(struct account *acct, struct blocklist *list)
+unblock_all(struct mod *m, struct account *acct, struct blocklist *list)
 {
-	struct blocklist old = *list;
+	struct map old = list->jids;
 	struct str *item;
 
-	memset(list, 0, sizeof(*list));
-	for (size_t i = 0; (item = map_next(&old.jids, &i)) != NULL;)
-		tell_contacts(acct, *item, true);
-	blocks_clear(&old);
+	memset(&list->jids, 0, sizeof(list->jids));
+	for (size_t i = 0; (item = map_next(&old, &i)) != NULL;) {
+		tell_contacts(m, acct, *item, true);
+		str_free(item);
+		xfree(item);
+	}
+	map_fini(&old);
+}
+
+static void
+uncount(struct change *change, struct blocklist *list)
+{
+	list->coming -= MIN(list->coming, change->added);
+}
+
+static void
+block(struct change *change, struct account *acct, struct blocklist *list)
+{
+	uncount(change, list);
+	for (size_t i = 0; i < change->count; i++) {
+		tell_contacts(change->mod, acct, change->jids[i], false);
+		blocks_add(list, change->jids[i]);
+	}
+	withdraw(change->mod, acct);
 }
 
 static void
@@ -226,17 +287,13 @@ apply(struct change *change, struct account *acct)
 {
 	struct blocklist *list = account_slot(acct, change->mod);
 
-	if (!change->is_block && change->count == 0)
-		apply_all(acct, list);
-	for (size_t i = 0; i < change->count; i++) {
-		if (change->is_block) {
-			tell_contacts(acct, change->jids[i], false);
-			blocks_add(list, change->jids[i]);
-		} else {
-			blocks_remove(list, change->jids[i]);
-			tell_contacts(acct, change->jids[i], true);
-		}
-	}
+	if (change->is_block)
+		block(change, acct, list);
+	else if (change->count == 0)
+		unblock_all(change->mod, acct, list);
+	for (size_t i = 0; !change->is_block && i < change->count; i++)
+		if (blocks_remove(list, change->jids[i]))
+			tell_contacts(change->mod, acct, change->jids[i], true);
 }
 
 static void
@@ -248,6 +305,8 @@ on_stored(void *ctx, int err)
 	struct stanza *answer;
 
 	if (err < 0) {
+		if (acct != NULL)
+			uncount(change, account_slot(acct, change->mod));
 		stanza_refuse(iq, EL_INTERNAL_SERVER_ERROR);
 		return;
 	}
@@ -354,6 +413,23 @@ read_items(struct change *change)
 	return EL_NONE;
 }
 
+/* Those on their way to the store count, too. False: the list is full. */
+static bool
+take_room(struct change *change)
+{
+	const struct blocking_options *o = mod_options(change->mod);
+	struct blocklist *list =
+	    account_slot(iq_account(change->iq), change->mod);
+
+	for (size_t i = 0; i < change->count; i++)
+		change->added += map_get(&list->jids, change->jids[i]) == NULL;
+	if (change->added > 0 &&
+	    list->jids.count + list->coming + change->added > o->max_items)
+		return false;
+	list->coming += change->added;
+	return true;
+}
+
 static void
 commit(struct change *change)
 {
@@ -374,9 +450,7 @@ commit(struct change *change)
 static enum verdict
 on_change(struct mod *m, struct stanza *iq)
 {
-	const struct blocking_options *o = mod_options(m);
 	struct change *change = arena_new_of(iq->arena, struct change);
-	struct blocklist *list = account_slot_peek(iq_account(iq), m);
 	struct elem *payload = stanza_payload(iq), *item;
 	enum qname error;
 
@@ -388,9 +462,7 @@ on_change(struct mod *m, struct stanza *iq)
 		return stanza_refuse(iq, error);
 	if (change->is_block && change->count == 0)
 		return stanza_refuse(iq, EL_BAD_REQUEST);
-	if (change->is_block &&
-	    (list != NULL ? list->jids.count : 0) + change->count >
-		o->max_items)
+	if (change->is_block && !take_room(change))
 		return stanza_refuse(iq, EL_RESOURCE_CONSTRAINT);
 	item = elem_child(payload, EL_BLOCK_ITEM);
 	for (size_t i = 0; change->is_block && i < change->count; i++) {

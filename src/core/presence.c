@@ -131,6 +131,24 @@ presence_directed(struct session *s, struct stanza *st)
 	router_send(st);
 }
 
+void
+session_withdraw(struct session *s,
+    bool (*fits)(void *ctx, const struct jid *jid), void *ctx)
+{
+	struct directed *d;
+
+	if (s->directed.next == NULL)
+		return;
+	LIST_EACH(d, &s->directed, struct directed, node)
+	{
+		if (!fits(ctx, &d->jid))
+			continue;
+		router_send(
+		    presence_new(PRESENCE_UNAVAILABLE, &s->jid, &d->jid));
+		directed_free(d);
+	}
+}
+
 /* To many ----------------------------------------------------------------- */
 
 /*

@@ -93,6 +93,13 @@ API const char *session_ip(const struct session *s);
 API uint16_t session_port(const struct session *s);
 
 /*
+ * Ends the presence that it has sent directly to those that fit: they get
+ * unavailable presence, and are forgotten.
+ */
+API void session_withdraw(struct session *s,
+    bool (*fits)(void *ctx, const struct jid *jid), void *ctx);
+
+/*
  * What was sent to its client, or is queued for it, and is not acknowledged:
  * oldest first. The stanzas are lent for the call. Nothing without stream
  * management.
