@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * XEP-0012: Last Activity of accounts. For those who may see the presence of
- * the account, and for itself.
+ * the account, and for itself; nor do others ask its clients.
  */
 #include "core/module.h"
 
@@ -54,6 +54,21 @@ on_last(struct mod *m, struct stanza *iq)
 	}
 	store_account_get(iq->to.bare, on_row, iq);
 	return STANZA_DONE;
+}
+
+/* Of those who got its presence directly, rooms above all, the client knows. */
+static enum verdict
+on_deliver(struct mod *m, struct stanza *iq)
+{
+	const struct session *s;
+
+	if (iq->type != IQ_GET || jid_is_bare(&iq->to) ||
+	    elem_name(stanza_payload(iq)) != EL_LAST || may_see(iq))
+		return STANZA_PASS;
+	s = account_session(iq_account(iq), iq->to.resource);
+	if (s != NULL && session_shows_to(s, &iq->from))
+		return STANZA_PASS;
+	return stanza_refuse(iq, EL_FORBIDDEN);
 }
 
 /* ---- commands ---------------------------------------------------------- */
@@ -149,6 +164,11 @@ static const struct iq_route routes[] = {
 	ROUTES_END,
 };
 
+static const struct hook hooks[] = {
+	{ HOOK_IQ_DELIVER, NORMAL, .stanza = on_deliver },
+	HOOKS_END,
+};
+
 static const struct feature features[] = {
 	{ TO_ACCOUNT, STR_INIT("jabber:iq:last") },
 	FEATURES_END,
@@ -156,6 +176,7 @@ static const struct feature features[] = {
 
 MODULE(last) = {
 	.summary = "tell contacts when an account was last online",
+	.hooks = hooks,
 	.iq = routes,
 	.features = features,
 	.commands = commands,

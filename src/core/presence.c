@@ -131,6 +131,19 @@ presence_directed(struct session *s, struct stanza *st)
 	router_send(st);
 }
 
+bool
+session_shows_to(const struct session *s, const struct jid *jid)
+{
+	const struct directed *d;
+
+	if (s->directed.next == NULL)
+		return false;
+	LIST_EACH(d, &s->directed, struct directed, node)
+	if (jid_eq_bare(&d->jid, jid))
+		return true;
+	return false;
+}
+
 void
 session_withdraw(struct session *s,
     bool (*fits)(void *ctx, const struct jid *jid), void *ctx)

@@ -92,6 +92,8 @@ API uint64_t session_silence(const struct session *s);
 API const char *session_ip(const struct session *s);
 API uint16_t session_port(const struct session *s);
 
+/* Has it sent its presence directly to this address, or its bare one? */
+API bool session_shows_to(const struct session *s, const struct jid *jid);
 /*
  * Ends the presence that it has sent directly to those that fit: they get
  * unavailable presence, and are forgotten.
