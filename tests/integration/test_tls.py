@@ -2,6 +2,7 @@
 """TLS: versions, names, direct and by STARTTLS, channel binding, and new
 certificates while running."""
 
+import asyncio
 import hashlib
 import os
 import ssl
@@ -10,7 +11,7 @@ import pytest
 
 from harness import sasl
 from harness.client import Client, Failure
-from harness.wire import Wire, client_context
+from harness.wire import PATIENCE, Wire, client_context
 
 pytestmark = pytest.mark.storeless("TLS comes before any store")
 
@@ -276,4 +277,31 @@ async def test_bad_certificate(server):
         file.write("no certificate")
     assert "cert.pem" in await server.ctl_ok("reload_config")
     await server.log_line("cert.pem is bad.* stays")
+    await (await secured(server)).auth()
+
+
+@pytest.mark.parametrize("starttls", [False, True],
+                         ids=["direct", "starttls"])
+async def test_renegotiation(server, starttls):
+    """CVE-2021-32920: a client of TLS 1.2 doesn't get to shake hands again and
+    again. openssl's begins to at an R, and gives up when it is refused."""
+    how = ["-starttls", "xmpp", "-xmpphost", "localhost"] if starttls else []
+    client = await asyncio.create_subprocess_exec(
+        "openssl", "s_client", "-tls1_2", *how, "-connect",
+        f"127.0.0.1:{server.port['c2s' if starttls else 'tls']}",
+        stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT)
+    out = b""
+    try:
+        while b"no renegotiation" not in out:
+            more = await asyncio.wait_for(client.stdout.read(4096), PATIENCE)
+            assert more, out.decode()
+            out += more
+            if b"Verify return code" in out and b"RENEG" not in out:
+                client.stdin.write(b"R\n")
+    finally:
+        if client.returncode is None:
+            client.kill()
+        await client.wait()
+    assert b"RENEGOTIATING" in out and b"Compression: NONE" in out
     await (await secured(server)).auth()

@@ -588,6 +588,35 @@ resumed_up(int version, const char *sni, SSL **ssl_r)
 	return e;
 }
 
+/*
+ * Bytes before the handshake (0-RTT) could be replayed: tickets allow none, and
+ * those of a client that has not looked are dropped.
+ */
+static void
+test_early_data(void **state)
+{
+	struct end *e = end_new(NULL);
+	SSL *ssl = client_up(e, TLS1_3_VERSION, "one.example");
+	size_t n;
+
+	client_free(ssl);
+	end_free(e);
+	assert_int_equal(SSL_SESSION_get_max_early_data(client_session), 0);
+	assert_int_equal(
+	    SSL_SESSION_set_max_early_data(client_session, 1000), 1);
+	e = end_new(NULL);
+	ssl = client_new(e, TLS1_3_VERSION, "one.example");
+	SSL_set_session(ssl, client_session);
+	assert_int_equal(SSL_write_early_data(ssl, "early", 5, &n), 1);
+	client_connect(ssl, e);
+	assert_int_equal(
+	    SSL_get_early_data_status(ssl), SSL_EARLY_DATA_REJECTED);
+	assert_int_equal(SSL_session_reused(ssl), 1);
+	echo_check(ssl);
+	client_free(ssl);
+	end_free(e);
+}
+
 static void
 bindings_with(int version)
 {
@@ -1131,6 +1160,7 @@ main(void)
 		cmocka_unit_test(test_key_of_another),
 		cmocka_unit_test(test_reload),
 		cmocka_unit_test(test_ticket_after_reload),
+		cmocka_unit_test(test_early_data),
 	};
 
 	return cmocka_run_group_tests_name("tls", tests, up, down);
