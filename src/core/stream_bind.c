@@ -197,6 +197,14 @@ stream_spool_others(const struct session *session)
 		session_spool(s);
 }
 
+/* What is an answer itself has none. */
+static bool
+is_asking(const struct elem *iq)
+{
+	return !elem_attr_is(iq, AT_TYPE, "result") &&
+	       !elem_attr_is(iq, AT_TYPE, "error");
+}
+
 static void
 bind_resource(struct stream *s, struct elem *iq, const struct elem *request)
 {
@@ -204,7 +212,8 @@ bind_resource(struct stream *s, struct elem *iq, const struct elem *request)
 	struct str resource = resource_of(elem_arena(iq), request);
 	struct session *session, *old;
 
-	if (str_is_none(resource)) {
+	if (!elem_attr_is(iq, AT_TYPE, "set") ||
+	    str_is_empty(elem_attr(iq, AT_ID)) || str_is_none(resource)) {
 		send_bind_error(s, iq, EL_BAD_REQUEST);
 		return;
 	}
@@ -276,9 +285,7 @@ stream_on_unbound(struct stream *s, struct elem *e)
 	}
 	if (!stream_may_bind(s))
 		; /* it has its answer */
-	else if (elem_name(e) == EL_IQ && request != NULL &&
-		 elem_attr_is(e, AT_TYPE, "set") &&
-		 !str_is_empty(elem_attr(e, AT_ID)))
+	else if (elem_name(e) == EL_IQ && request != NULL && is_asking(e))
 		bind_resource(s, e, request);
 	else if (elem_name(e) == EL_SM_RESUME)
 		resume_session(s, e);
