@@ -13,6 +13,7 @@
 struct open_listener {
 	struct list node;
 	struct listen_conf conf; /* with proxies of its own */
+	uint64_t deadline_ms;	 /* of limits */
 	struct listener *listener;
 	bool is_wanted;
 };
@@ -148,43 +149,34 @@ listener_free(struct open_listener *o)
 	xfree(o);
 }
 
-static struct open_listener *
-listener_new(const struct listen_conf *l)
+/* Takes over all of `l`. */
+static void
+listener_set(struct open_listener *o, const struct listen_conf *l)
 {
-	struct open_listener *o = (struct open_listener *)xzalloc(sizeof(*o));
 	size_t bytes = l->proxy_count * sizeof(*l->proxies);
 
 	o->conf = *l;
 	o->conf.proxies = (struct addr_net *)xmalloc(bytes + 1);
 	if (bytes > 0)
 		memcpy(o->conf.proxies, l->proxies, bytes);
+	o->deadline_ms = daemon_conf->limits.negotiation_ms;
 	o->is_wanted = true;
-	return o;
 }
 
-static bool
-is_no_such_address(int err)
+static struct listener_config
+listener_config(const struct open_listener *o)
 {
-	return err == -EADDRNOTAVAIL || err == -EAFNOSUPPORT;
-}
-
-static int
-listener_start(struct arena *a, const struct listen_conf *l, const char **why_r)
-{
-	struct open_listener *o = listener_new(l);
+	const struct listen_conf *l = &o->conf;
 	struct listener_config config = {
 		.addr = l->addr,
 		.is_direct_tls = l->policy.is_direct_tls,
 		.role = TLS_C2S,
-		.proxies = o->conf.proxies,
-		.proxy_count = o->conf.proxy_count,
-		.deadline_ms = (uint32_t)daemon_conf->limits.negotiation_ms,
+		.proxies = l->proxies,
+		.proxy_count = l->proxy_count,
+		.deadline_ms = (uint32_t)o->deadline_ms,
 		.accepted = on_client,
 		.ctx = (void *)(uintptr_t)policy_of(&l->policy),
 	};
-	struct addr bound = { 0 };
-	const char *why = NULL;
-	int err;
 
 	if (l->type == LISTEN_HTTP) {
 		config.role = TLS_HTTPS;
@@ -200,8 +192,27 @@ listener_start(struct arena *a, const struct listen_conf *l, const char **why_r)
 		config.role = TLS_MUX;
 		config.sorted = on_mux;
 	}
-	err = listener_open(a, &config, &o->listener, &bound, &why);
+	return config;
+}
 
+static bool
+is_no_such_address(int err)
+{
+	return err == -EADDRNOTAVAIL || err == -EAFNOSUPPORT;
+}
+
+static int
+listener_start(struct arena *a, const struct listen_conf *l, const char **why_r)
+{
+	struct open_listener *o = (struct open_listener *)xzalloc(sizeof(*o));
+	struct listener_config config;
+	struct addr bound = { 0 };
+	const char *why = NULL;
+	int err;
+
+	listener_set(o, l);
+	config = listener_config(o);
+	err = listener_open(a, &config, &o->listener, &bound, &why);
 	if (err < 0) {
 		xfree(o->conf.proxies);
 		xfree(o);
@@ -276,10 +287,16 @@ listeners_check(const struct conf *conf, struct problems *problems)
 /* ---- changes ---- */
 
 static bool
+same_addr(const struct listen_conf *a, const struct listen_conf *b)
+{
+	return a->addr.len == b->addr.len &&
+	       memcmp(&a->addr.ss, &b->addr.ss, a->addr.len) == 0;
+}
+
+static bool
 same_listener(const struct listen_conf *a, const struct listen_conf *b)
 {
-	return a->type == b->type && a->addr.len == b->addr.len &&
-	       memcmp(&a->addr.ss, &b->addr.ss, a->addr.len) == 0 &&
+	return a->type == b->type && same_addr(a, b) &&
 	       policy_of(&a->policy) == policy_of(&b->policy) &&
 	       a->proxy_count == b->proxy_count &&
 	       (a->proxy_count == 0 ||
@@ -287,18 +304,35 @@ same_listener(const struct listen_conf *a, const struct listen_conf *b)
 		       a->proxy_count * sizeof(*a->proxies)) == 0);
 }
 
-/* One that is open and not claimed by another row yet. */
+typedef bool same_fn(const struct listen_conf *a, const struct listen_conf *b);
+
+/* One that is open and not claimed by another row yet; it is from now on. */
 static struct open_listener *
-listener_find(const struct listen_conf *l)
+listener_claim(const struct listen_conf *l, same_fn *same)
 {
 	struct open_listener *o;
 
 	LIST_EACH(o, &listeners, struct open_listener, node)
 	{
-		if (!o->is_wanted && same_listener(&o->conf, l))
+		if (!o->is_wanted && same(&o->conf, l)) {
+			o->is_wanted = true;
 			return o;
+		}
 	}
 	return NULL;
+}
+
+/* The socket stays: one that root had opened would not open again. */
+static void
+listener_become(struct open_listener *o, const struct listen_conf *l)
+{
+	struct addr_net *old = o->conf.proxies;
+	struct listener_config config;
+
+	listener_set(o, l);
+	config = listener_config(o);
+	listener_change(o->listener, &config);
+	xfree(old);
 }
 
 static void
@@ -323,27 +357,55 @@ unwanted_close(struct arena *a, struct buf *notes)
 	}
 }
 
+/* Those that are what they should be; `found_r` is of the rows. */
+static void
+same_keep(const struct conf *conf, bool *found_r)
+{
+	for (size_t i = 0; i < conf->listen_count; i++) {
+		const struct listen_conf *l = &conf->listen[i];
+		struct open_listener *o = listener_claim(l, same_listener);
+
+		found_r[i] = o != NULL;
+		if (o != NULL &&
+		    o->deadline_ms != daemon_conf->limits.negotiation_ms)
+			listener_become(o, l);
+	}
+}
+
+static void
+others_change(
+    struct arena *a, const struct conf *conf, bool *found, struct buf *notes)
+{
+	for (size_t i = 0; i < conf->listen_count; i++) {
+		const struct listen_conf *l = &conf->listen[i];
+		struct open_listener *o =
+		    found[i] ? NULL : listener_claim(l, same_addr);
+
+		if (o == NULL)
+			continue;
+		found[i] = true;
+		listener_become(o, l);
+		note(notes, "now listening on ", listener_text(a, l, &l->addr));
+	}
+}
+
 void
 listeners_apply(struct arena *a, const struct conf *conf, struct buf *notes)
 {
-	bool *is_open = (bool *)arena_zalloc(a, conf->listen_count + 1);
+	bool *found = (bool *)arena_zalloc(a, conf->listen_count + 1);
 	struct open_listener *o;
 
 	LIST_EACH(o, &listeners, struct open_listener, node)
 	{
 		o->is_wanted = false;
 	}
-	for (size_t i = 0; i < conf->listen_count; i++) {
-		o = listener_find(&conf->listen[i]);
-		is_open[i] = o != NULL;
-		if (o != NULL)
-			o->is_wanted = true;
-	}
+	same_keep(conf, found);
+	others_change(a, conf, found, notes);
 	unwanted_close(a, notes);
 	for (size_t i = 0; i < conf->listen_count; i++) {
 		const char *why = NULL;
 
-		if (is_open[i])
+		if (found[i])
 			continue;
 		if (listener_start(a, &conf->listen[i], &why) < 0) {
 			log_error(&log_daemon, "%s", why);

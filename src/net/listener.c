@@ -88,7 +88,7 @@ is_other_family_ours(const struct addr *a)
 
 	pthread_mutex_lock(&all_lock);
 	for (struct listener *l = all; l != NULL && !found; l = l->next) {
-		const struct addr *b = &l->config.addr;
+		const struct addr *b = &l->addr;
 
 		found = is_any(a) && is_any(b) &&
 			addr_port(a) == addr_port(b) &&
@@ -152,7 +152,7 @@ listener_probe(const struct addr *addr)
 static int
 sockets_open(struct listener *l)
 {
-	struct addr *a = &l->config.addr;
+	struct addr *a = &l->addr;
 	int err = address_settle(a);
 
 	for (unsigned i = 0; i < l->count && err == 0; i++) {
@@ -164,7 +164,7 @@ sockets_open(struct listener *l)
 		}
 		l->socks[i].fd = fd;
 		options_set(fd);
-		if (listen(fd, l->config.backlog) != 0)
+		if (listen(fd, l->config->backlog) != 0)
 			err = -errno;
 	}
 	return err;
@@ -237,6 +237,32 @@ on_acceptable(uv_poll_t *poll, int status, int events)
 
 /* Life --------------------------------------------------------------------- */
 
+static struct listener_config *
+config_dup(const struct listener_config *config)
+{
+	size_t size = config->proxy_count * sizeof(config->proxies[0]);
+	struct listener_config *c =
+	    (struct listener_config *)xmalloc(sizeof(*c));
+
+	*c = *config;
+	if (c->backlog == 0)
+		c->backlog = BACKLOG;
+	if (c->deadline_ms == 0)
+		c->deadline_ms = DEADLINE_MS;
+	c->proxies = NULL;
+	if (size > 0)
+		c->proxies = (struct addr_net *)memcpy(
+		    xmalloc(size), config->proxies, size);
+	return c;
+}
+
+static void
+config_free(struct listener_config *c)
+{
+	xfree((void *)(uintptr_t)c->proxies);
+	xfree(c);
+}
+
 static void
 listener_unref(struct listener *l)
 {
@@ -248,8 +274,8 @@ listener_unref(struct listener *l)
 	if (!is_last)
 		return;
 	pthread_mutex_destroy(&l->lock);
-	pthread_cond_destroy(&l->closed);
-	xfree((void *)(uintptr_t)l->config.proxies);
+	pthread_cond_destroy(&l->told);
+	config_free(l->config);
 	xfree(l);
 }
 
@@ -265,7 +291,7 @@ sock_ended(struct sock *s)
 	s->has_ended = true;
 	pthread_mutex_lock(&l->lock);
 	l->open--;
-	pthread_cond_broadcast(&l->closed);
+	pthread_cond_broadcast(&l->told);
 	pthread_mutex_unlock(&l->lock);
 }
 
@@ -334,23 +360,16 @@ listener_new(const struct listener_config *config)
 	unsigned count = loop_count();
 	struct listener *l = (struct listener *)xzalloc(
 	    sizeof(*l) + count * sizeof(l->socks[0]));
-	size_t size = config->proxy_count * sizeof(config->proxies[0]);
 
-	l->config = *config;
-	if (config->backlog == 0)
-		l->config.backlog = BACKLOG;
-	if (config->deadline_ms == 0)
-		l->config.deadline_ms = DEADLINE_MS;
-	l->config.proxies = NULL;
-	if (size > 0)
-		l->config.proxies = (struct addr_net *)memcpy(
-		    xmalloc(size), config->proxies, size);
+	l->config = config_dup(config);
+	l->addr = config->addr;
 	pthread_mutex_init(&l->lock, NULL);
-	pthread_cond_init(&l->closed, NULL);
+	pthread_cond_init(&l->told, NULL);
 	l->refs = 1;
 	l->count = count;
 	for (unsigned i = 0; i < count; i++) {
 		l->socks[i].listener = l;
+		l->socks[i].config = l->config;
 		l->socks[i].loop = loop_at(i);
 		l->socks[i].fd = -1;
 		list_init(&l->socks[i].pending);
@@ -392,11 +411,60 @@ listener_open(struct arena *a, const struct listener_config *config,
 		return err;
 	}
 	if (bound_r != NULL)
-		*bound_r = l->config.addr;
+		*bound_r = l->addr;
 	*listener_r = l;
 	listener_start(l);
 	return 0;
 }
+
+/* Changes ------------------------------------------------------------------ */
+
+static void
+sock_change(void *msg)
+{
+	struct sock *s = (struct sock *)msg;
+	struct listener *l = s->listener;
+
+	pending_drop_all(s);
+	s->config = l->config;
+	pthread_mutex_lock(&l->lock);
+	l->changing--;
+	pthread_cond_broadcast(&l->told);
+	pthread_mutex_unlock(&l->lock);
+	listener_unref(l);
+}
+
+static void
+socks_change(struct listener *l)
+{
+	pthread_mutex_lock(&l->lock);
+	l->changing = l->count;
+	l->refs += l->count;
+	pthread_mutex_unlock(&l->lock);
+	for (unsigned i = 0; i < l->count; i++)
+		loop_post(l->socks[i].loop, sock_change, &l->socks[i]);
+	pthread_mutex_lock(&l->lock);
+	while (l->changing > 0)
+		pthread_cond_wait(&l->told, &l->lock);
+	pthread_mutex_unlock(&l->lock);
+}
+
+void
+listener_change(struct listener *l, const struct listener_config *config)
+{
+	struct listener_config *old = l->config;
+
+	must(loop_self() == NULL);
+	l->config = config_dup(config);
+	if (loops_are_running())
+		socks_change(l);
+	else
+		for (unsigned i = 0; i < l->count; i++)
+			l->socks[i].config = l->config;
+	config_free(old);
+}
+
+/* End ---------------------------------------------------------------------- */
 
 static void
 all_remove(struct listener *l)
@@ -441,7 +509,7 @@ socks_stop(struct listener *l)
 	}
 	pthread_mutex_lock(&l->lock);
 	while (l->open > left)
-		pthread_cond_wait(&l->closed, &l->lock);
+		pthread_cond_wait(&l->told, &l->lock);
 	pthread_mutex_unlock(&l->lock);
 }
 

@@ -55,6 +55,12 @@ int listener_probe(const struct addr *addr);
 int listener_open(struct arena *a, const struct listener_config *config,
     struct listener **listener_r, struct addr *bound_r, const char **why_r);
 /*
+ * From now on as in `config`, but at the address that it has; whom `accepted`
+ * was not told of yet is dropped, whoever knocks meanwhile waits. Returns when
+ * it is so on all loops, and is called on none.
+ */
+void listener_change(struct listener *l, const struct listener_config *config);
+/*
  * Stops accepting; returns when no loop will call `accepted` any more.
  * Connections that were not told of yet are dropped. Clears the pointer; NULL
  * is fine.

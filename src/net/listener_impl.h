@@ -11,6 +11,7 @@
 /* A listener's socket on one loop. */
 struct sock {
 	struct listener *listener;
+	const struct listener_config *config; /* its loop's */
 	struct loop *loop;
 	struct list node;    /* in the loop's `socks`, while it is open */
 	struct list pending; /* struct pending: not told of yet */
@@ -22,10 +23,12 @@ struct sock {
 };
 
 struct listener {
-	struct listener_config config;
+	struct listener_config *config; /* what all loops are to have */
+	struct addr addr;		/* in use */
 	pthread_mutex_t lock;
-	pthread_cond_t closed;
-	unsigned open; /* sockets whose loops still may call `accepted` */
+	pthread_cond_t told;
+	unsigned open;	   /* sockets whose loops still may call `accepted` */
+	unsigned changing; /* those whose loops have not taken `config` yet */
 	unsigned
 	    refs; /* of the sockets' messages and handles, and the owner's */
 	bool is_closing;

@@ -42,7 +42,7 @@ on_deadline(struct timer *t)
 static void
 sock_accepted(struct sock *s, struct conn *c)
 {
-	const struct listener_config *config = &s->listener->config;
+	const struct listener_config *config = s->config;
 
 	c->events = NULL;
 	config->accepted(config->ctx, c);
@@ -70,7 +70,7 @@ static void pending_tls(struct pending *p);
 static void
 pending_sorted(struct pending *p, const char *bytes, size_t n)
 {
-	const struct listener_config *config = &p->sock->listener->config;
+	const struct listener_config *config = p->sock->config;
 	struct conn *c = p->c;
 
 	pending_free(p);
@@ -106,7 +106,7 @@ static const struct conn_events sort_events = {
 static void
 pending_clear(struct pending *p)
 {
-	if (p->sock->listener->config.sorted != NULL)
+	if (p->sock->config->sorted != NULL)
 		conn_set_owner(p->c, &sort_events, p);
 	else
 		pending_done(p);
@@ -137,7 +137,7 @@ static void
 pending_tls(struct pending *p)
 {
 	conn_set_owner(p->c, &tls_events, p);
-	conn_tls_start(p->c, p->sock->listener->config.role, true);
+	conn_tls_start(p->c, p->sock->config->role, true);
 }
 
 /* PROXY -------------------------------------------------------------------- */
@@ -150,7 +150,7 @@ header_done(struct pending *p, const struct addr *src, struct str rest)
 
 	if (src->len > 0)
 		c->peer = *src;
-	if (p->sock->listener->config.is_direct_tls)
+	if (p->sock->config->is_direct_tls)
 		pending_tls(p);
 	else
 		pending_clear(p);
@@ -193,7 +193,7 @@ is_proxied(const struct listener_config *config, const struct addr *peer)
 void
 pending_start(struct sock *s, struct conn *c)
 {
-	const struct listener_config *config = &s->listener->config;
+	const struct listener_config *config = s->config;
 	bool has_header = is_proxied(config, &c->peer);
 	struct pending *p;
 

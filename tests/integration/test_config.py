@@ -264,6 +264,46 @@ async def test_reload_listener(server):
     assert port == server.port["c2s"]
 
 
+def sockets_of(port):
+    """Those that listen on it, by number."""
+    with open("/proc/net/tcp", encoding="ascii") as file:
+        rows = [line.split() for line in file.readlines()[1:]]
+    return {row[9] for row in rows
+            if row[1].endswith(f":{port:04X}") and row[3] == "0A"}
+
+
+async def test_reload_listener_that_stays(server):
+    """What changes about a port changes without closing it: root, who may have
+    opened it, is not there any more."""
+    romeo = await server.client("romeo")
+    listen = server.defaults()["listen"]
+    port = server.port["c2s"]
+    before = sockets_of(port)
+    assert len(before) == server.workers
+    listen[0]["proxy_protocol"] = ["127.0.0.0/8"]
+    server.overrides["listen"] = listen
+    server.write_config()
+    out = await server.ctl_ok("reload_config")
+    assert f":{port} (c2s, STARTTLS optional, PROXY protocol)" in out
+    assert "no longer" not in out
+    assert sockets_of(port) == before
+    await server.register("juliet")
+    juliet = Client("juliet")
+    await juliet.connect(port)
+    juliet.wire.send("PROXY TCP4 192.0.2.7 192.0.2.1 4711 5222\r\n")
+    await juliet.open()
+    del listen[0]["proxy_protocol"]
+    listen[0]["starttls"] = "required"
+    server.write_config()
+    await server.ctl_ok("reload_config")
+    assert sockets_of(port) == before
+    again = Client("juliet")
+    await again.connect(port)
+    await again.open()
+    assert again.mechanisms() == []
+    await romeo.ping("localhost")
+
+
 @pytest.mark.sqlite("it is its file that is spoilt")
 @pytest.mark.parametrize("kind", ["folder", "garbage", "unreadable"])
 async def test_database_cannot_be_opened(make_server, kind):

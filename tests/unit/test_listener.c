@@ -365,6 +365,39 @@ test_proxy(void **state)
 	listener_close(&l);
 }
 
+/* It may begin to trust a proxy and end that, and its port stays open. */
+static void
+test_change(void **state)
+{
+	uint16_t port;
+	struct listener *l = open_on("127.0.0.1", &port);
+	struct listener_config cfg = config("127.0.0.1", 1);
+	struct addr_net trusted;
+	int old = dial("127.0.0.1", port), fd;
+
+	ping(old);
+	assert_int_equal(addr_net_parse(STR("127.0.0.0/8"), &trusted), 0);
+	cfg.proxies = &trusted;
+	cfg.proxy_count = 1;
+	listener_change(l, &cfg);
+	memset(&trusted, 0, sizeof(trusted));
+	fd = dial("127.0.0.1", port);
+	send_text(fd, "PROXY TCP4 192.0.2.7 192.0.2.8 4321 5222\r\n");
+	ping(fd);
+	last_check("192.0.2.7", 4321, false);
+	close(fd);
+
+	cfg.proxy_count = 0;
+	listener_change(l, &cfg);
+	fd = dial("127.0.0.1", port);
+	ping(fd);
+	last_check("127.0.0.1", 0, false);
+	close(fd);
+	ping(old);
+	close(old);
+	listener_close(&l);
+}
+
 /* From elsewhere a header is not believed: it is just bytes. */
 static void
 test_proxy_untrusted(void **state)
@@ -595,6 +628,7 @@ main(void)
 		cmocka_unit_test(test_bad_address),
 		cmocka_unit_test(test_dual_stack),
 		cmocka_unit_test(test_proxy),
+		cmocka_unit_test(test_change),
 		cmocka_unit_test(test_proxy_untrusted),
 		cmocka_unit_test(test_direct_tls),
 		cmocka_unit_test(test_deadline),
