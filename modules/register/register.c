@@ -374,6 +374,14 @@ on_get(struct mod *m, struct stanza *iq)
 	return stanza_send_back(iq);
 }
 
+/* Section 3.3: the password does not come back with the error. */
+static enum verdict
+refuse_change(struct stanza *iq, enum qname condition)
+{
+	elem_remove(stanza_payload(iq));
+	return stanza_refuse(iq, condition);
+}
+
 static void
 on_changed(void *ctx, int err)
 {
@@ -382,9 +390,9 @@ on_changed(void *ctx, int err)
 	if (err == 0)
 		stanza_reply(iq);
 	else if (err == ERR_INVALID)
-		stanza_refuse(iq, EL_BAD_REQUEST);
+		refuse_change(iq, EL_BAD_REQUEST);
 	else
-		stanza_refuse(iq, EL_INTERNAL_SERVER_ERROR);
+		refuse_change(iq, EL_INTERNAL_SERVER_ERROR);
 }
 
 /* The core calls this just before it closes the account's sessions. */
@@ -427,12 +435,12 @@ on_set(struct mod *m, struct stanza *iq)
 			   ? remove_self(iq)
 			   : stanza_refuse(iq, EL_BAD_REQUEST);
 	if (name.n == 0 || password.n == 0)
-		return stanza_refuse(iq, EL_BAD_REQUEST);
+		return refuse_change(iq, EL_BAD_REQUEST);
 	if (jid_prep_local(iq->arena, name, &local) < 0 ||
 	    !str_eq(local, iq->from.local))
-		return stanza_refuse(iq, EL_NOT_ALLOWED);
+		return refuse_change(iq, EL_NOT_ALLOWED);
 	if (password.n < o->password_min)
-		return stanza_refuse(iq, EL_NOT_ACCEPTABLE);
+		return refuse_change(iq, EL_NOT_ACCEPTABLE);
 	account_set_password(&jid, password, on_changed, iq);
 	return STANZA_DONE;
 }
