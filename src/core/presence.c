@@ -236,6 +236,8 @@ presence_show_all(struct account *acct, const struct jid *contact)
 {
 	struct session *s;
 
+	if (!hook_presence_allow(acct, contact))
+		return;
 	LIST_EACH(s, &acct->sessions, struct session, node)
 	if (session_is_available(s))
 		send_presence(s, contact);
@@ -257,8 +259,12 @@ presence_shown(struct account *acct, struct arena *a)
 }
 
 void
-presence_hide(const struct shown *shown, const struct jid *contact)
+presence_hide(
+    struct account *acct, const struct shown *shown, const struct jid *contact)
 {
+	/* One who is blocked has seen the end of it already. */
+	if (shown->count == 0 || !hook_presence_allow(acct, contact))
+		return;
 	for (size_t i = 0; i < shown->count; i++)
 		router_send(presence_new(
 		    PRESENCE_UNAVAILABLE, &shown->jid[i], contact));

@@ -12,7 +12,10 @@
 void presence_broadcast(struct session *s, struct stanza *st);
 /* With `to`: notes who is to be told the end of it, and sends it on. */
 void presence_directed(struct session *s, struct stanza *st);
-/* What every available session has last said, to one contact (bare). */
+/*
+ * What every available session has last said, to one contact (bare); nothing
+ * if he may not see it.
+ */
 void presence_show_all(struct account *acct, const struct jid *contact);
 /* Full JIDs of sessions that were available at some time. */
 struct shown {
@@ -22,7 +25,8 @@ struct shown {
 /* Those that are so now; the texts are in the arena. */
 struct shown presence_shown(struct account *acct, struct arena *a);
 /* They are unavailable for this contact. */
-void presence_hide(const struct shown *shown, const struct jid *contact);
+void presence_hide(
+    struct account *acct, const struct shown *shown, const struct jid *contact);
 /* The number in <priority/>; ERR_INVALID if it is none. */
 int presence_priority(const struct elem *presence, int8_t *priority_r);
 

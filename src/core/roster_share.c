@@ -78,7 +78,7 @@ on_kept(void *ctx, int err)
 	struct op *op = ctx;
 
 	if (err == 0) {
-		presence_hide(&op->shown, &op->contact);
+		presence_hide(op->acct, &op->shown, &op->contact);
 		if (op->is_shown)
 			presence_show_all(op->acct, &op->contact);
 	}

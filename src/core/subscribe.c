@@ -5,6 +5,7 @@
  * stanza goes on, and presence is shown or hidden.
  */
 #include "base/err.h"
+#include "core/hooks.h"
 #include "core/presence.h"
 #include "core/roster_impl.h"
 #include "core/router.h"
@@ -128,7 +129,7 @@ carry_out(struct op *op, const struct roster_item *next, bool is_changed)
 static void
 show_or_hide(struct op *op)
 {
-	presence_hide(&op->shown, &op->contact);
+	presence_hide(op->acct, &op->shown, &op->contact);
 	if (op->change.is_answered || (op->change.next.sub & ROSTER_FROM &&
 					  !(op->before.sub & ROSTER_FROM)))
 		presence_show_all(op->acct, &op->contact);
@@ -304,7 +305,8 @@ subscribe_show_pending(struct session *s)
 	const struct roster_item *item;
 
 	for (size_t i = 0; (item = roster_next(s->account, &i)) != NULL;)
-		if (item->is_pending_in && !s->is_closing)
+		if (item->is_pending_in && !s->is_closing &&
+		    hook_presence_allow(s->account, &item->jid))
 			session_send(s, request_of(item, s->account));
 }
 
@@ -319,5 +321,5 @@ subscribe_end(struct account *acct, const struct roster_item *item,
 		router_send(presence_new(
 		    PRESENCE_UNSUBSCRIBED, &acct->jid, &item->jid));
 	if (item->sub & ROSTER_FROM)
-		presence_hide(shown, &item->jid);
+		presence_hide(acct, shown, &item->jid);
 }
