@@ -7,6 +7,7 @@ import base64
 import os
 import random
 import resource
+import socket
 import sqlite3
 import ssl
 import statistics
@@ -126,6 +127,35 @@ async def test_attack(server, name):
         assert server.memory() - before < 4096
 
 
+@pytest.mark.parametrize("kind", ["direct", "STARTTLS"])
+async def test_entity_bomb_over_tls(server, kind):
+    """Row 1: TLS has no parser of its own; nothing is expanded."""
+    async def throw():
+        client = Client("tybalt")
+        if kind == "direct":
+            await client.connect(server.port["tls"], tls=client_context())
+        else:
+            await client.connect(server.port["c2s"])
+            await client.open()
+            client.wire.send(STARTTLS)
+            assert (await client.elem()).name == "proceed"
+            await client.wire.start_tls(client_context())
+        client.wire.send(entity_bomb())
+        said = [e[1] for e in await client.wire.gone() if e[0] == "elem"]
+        assert [e.elems()[0].name for e in said] == ["restricted-xml"]
+
+    juliet = await server.client("juliet", resource="x")
+    # The first ones warm up what is allocated once.
+    for _ in range(20):
+        await throw()
+    before = server.memory()
+    for _ in range(20):
+        await throw()
+    await juliet.ping("localhost")
+    if not IS_SANITIZED:
+        assert server.memory() - before < 20 * 64
+
+
 async def test_dripped_attribute(server):
     """Byte by byte the parser must not begin anew each time: the cost is
     linear."""
@@ -142,6 +172,90 @@ async def test_dripped_attribute(server):
     assert len((await romeo.elem()).get("a")) == size // 20 * 20
     spent = cpu_time(server) - before
     assert spent < (20 if IS_SANITIZED else 4)
+
+
+def drip(port, start, answer, size, piece):
+    """Sends an attribute in small writes behind what has that answer, until it
+    is whole or the server has had enough: what that said, how much was
+    sent."""
+    sent, said = 0, b""
+    with socket.create_connection(("127.0.0.1", port)) as sock:
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        sock.settimeout(30)
+        try:
+            sock.sendall(start)
+            while answer not in said:
+                said += sock.recv(65536)
+            while sent < size:
+                sock.sendall(b"A" * piece)
+                sent += piece
+        except ConnectionError:
+            pass
+        try:
+            while more := sock.recv(65536):
+                said += more
+        except ConnectionError:
+            pass
+    return said, sent
+
+
+@pytest.mark.parametrize("piece", [1, 7, 100])
+async def test_dripped_megabyte(server, piece):
+    """An attribute of a megabyte that comes in tiny writes ends where the limit
+    is, before login and after it, and never costs much."""
+    plain = sasl.b64(sasl.plain("romeo", "secret"))
+    await server.register("romeo")
+    later = (HEADER + f"{AUTH}>{plain}</auth>" + HEADER +
+             "<iq type='set' id='b'><bind xmlns="
+             "'urn:ietf:params:xml:ns:xmpp-bind'/></iq><message x='")
+    for start, answer in ((HEADER + AUTH + " x='", b"</stream:features>"),
+                          (later, b"romeo@localhost/")):
+        before = cpu_time(server)
+        said, sent = await asyncio.to_thread(
+            drip, server.port["c2s"], start.encode(), answer, 1 << 20, piece)
+        assert cpu_time(server) - before < (20 if IS_SANITIZED else 4)
+        # A reset may have overtaken what was said.
+        assert sent < 1 << 20 or b"policy-violation" in said
+    await server.log_line("policy-violation")
+    await (await server.client("romeo", register=False)).ping("localhost")
+
+
+CDATA = "<![CDATA[<b/>]]]]><![CDATA[>&amp;]]>"
+
+
+async def test_cdata_in_pieces(server):
+    """Where CDATA ends does not hang on how its bytes come, and what is sent on
+    is text that no parser takes for markup."""
+    juliet = await server.client("juliet", resource="x")
+    romeo = await server.client("romeo", resource="x")
+    juliet.wire.keep_raw = True
+    stanza = f"<message to='juliet@localhost/x'><body>{CDATA}</body></message>"
+    for cut in range(stanza.index("<body>"), stanza.index("</body>") + 1):
+        romeo.wire.send(stanza[:cut])
+        await juliet.ping("localhost")
+        romeo.wire.send(stanza[cut:])
+        message = await juliet.elem()
+        assert message.find("body").text == "<b/>]]>&amp;"
+        assert not message.find("body").elems()
+    assert b"]]>" not in juliet.wire.raw and b"<b/>" not in juliet.wire.raw
+
+
+@pytest.mark.parametrize("pieces", [
+    ["a]]", ">]]>"], ["a]", "]>]]>"], ["a", "]]>]]>"], ["a]]>", "]]>"],
+    ["a]]]", ">]]>"], ["a]]>]", "]>"], ["a]]>]]", ">"]])
+async def test_cdata_that_ends_twice(server, pieces):
+    """After its first end, the second one is not well-formed."""
+    juliet = await server.client("juliet", resource="x")
+    romeo = await server.client("romeo", resource="x")
+    start = "<message to='juliet@localhost/x'><body><![CDATA["
+    for piece in [start, *pieces]:
+        romeo.wire.send(piece)
+        await juliet.ping("localhost")
+    romeo.wire.send("</body></message>")
+    said = [e[1] for e in await romeo.wire.gone() if e[0] == "elem"]
+    assert [e.elems()[0].name for e in said] == ["not-well-formed"]
+    await juliet.ping("localhost")
+    assert not juliet.wire.events
 
 
 def cpu_time(server):
@@ -314,6 +428,38 @@ async def test_half_open(make_server, kind):
     await romeo.ping("localhost")
 
 
+@pytest.mark.parametrize("how", ["white space", "pings", "failures"])
+async def test_stay_after_failures(make_server, how):
+    """Who has failed to log in does not get to stay by saying something: the
+    deadline is that of the connection, what is sent but white space ends it at
+    once, and so does the third failure."""
+    server = make_server({"limits": {"negotiation": "6s"}})
+    await server.start()
+    await server.register("romeo")
+    start = time.monotonic()
+    client = Client("romeo", "wrong")
+    client.source = "127.9.9.8"
+    await client.connect(server.port["c2s"])
+    await client.open()
+    for _ in range(2):
+        with pytest.raises(Failure):
+            await client.auth("SCRAM-SHA-1")
+    if how == "failures":
+        with pytest.raises(Failure):
+            await client.auth("PLAIN")
+    elif how == "pings":
+        client.send("<iq type='get' id='p'><ping xmlns='urn:xmpp:ping'/></iq>")
+    while how == "white space" and not client.wire.is_lost:
+        assert time.monotonic() - start < 60
+        client.wire.send(" ")
+        await asyncio.sleep(0.2)
+    said = [e[1] for e in await client.wire.gone() if e[0] == "elem"]
+    assert [e.elems()[0].name for e in said] == [
+        {"white space": "connection-timeout", "pings": "not-authorized",
+         "failures": "policy-violation"}[how]]
+    assert how != "white space" or time.monotonic() - start > 5.5
+
+
 async def test_crowd_leaves_nothing(make_server):
     """What a crowd took is not kept when it has gone."""
     server = make_server({"limits": {"negotiation": "6s", "c2s_rate": 0}})
@@ -457,11 +603,14 @@ async def test_slow_consumer(make_server, sm):
                  for e in romeo.wire.events)
     juliet.wire.transport.resume_reading()
     seen = set()
+    why = None
     try:
         while True:
             event = await juliet.event(timeout=10)
             if event[0] == "elem" and event[1].name == "message":
                 seen.add(int(event[1].get("id")))
+            if event[0] == "elem" and event[1].name == "error":
+                why = event[1].elems()[0].name
             if event[0] == "eof":
                 break
     except Silence:
@@ -473,6 +622,8 @@ async def test_slow_consumer(make_server, sm):
         if elem.name == "message":
             seen.add(int(elem.get("id")))
     assert errors == 0
+    # One that may resume is cut off without a word, as if the link had died.
+    assert why == (None if sm else "resource-constraint")
 
 
 # SASL -----------------------------------------------------------------------
@@ -612,6 +763,30 @@ async def test_no_enumeration_by_time(server):
             taken.append((await first_step(server, user))[1])
     known, unknown = (statistics.median(t) for t in times.values())
     assert 0.4 < known / unknown < 2.5
+
+
+async def test_no_enumeration_by_time_of_plain(make_server):
+    """The same for PLAIN, whose password is hashed for everybody."""
+    server = make_server({"auth": {"scram_iterations": 50000}})
+    await server.start()
+    await server.register("romeo")
+    addresses = (f"127.9.{n // 250}.{n % 250 + 1}" for n in range(1000))
+    times = {"romeo": [], "mercutio": []}
+    for _ in range(40):
+        for user, taken in times.items():
+            client = Client(user, "wrong")
+            # The second failure from an address would be answered late.
+            client.source = next(addresses)
+            await client.connect(server.port["c2s"])
+            await client.open()
+            began = time.perf_counter()
+            with pytest.raises(Failure) as failure:
+                await client.auth("PLAIN")
+            taken.append(time.perf_counter() - began)
+            assert failure.value.condition == "not-authorized"
+            client.wire.abort()
+    known, unknown = (statistics.median(t) for t in times.values())
+    assert 0.6 < known / unknown < 1.6
 
 
 @pytest.mark.parametrize("spoil", ["nonce", "binding", "proof", "no proof",
