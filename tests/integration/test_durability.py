@@ -3,17 +3,21 @@
 was acknowledged is there."""
 
 import asyncio
+import contextlib
 import os
 import re
 import resource
 import signal
+import sqlite3
 
 import pytest
 
+from harness import sasl
 from harness.client import Client, Failure, Silence, Unexpected
 from harness.disk import EXIT_STATUS, Disk, NoDisk
 from harness.server import ServerError
-from harness.wire import is_nonza
+from harness.wire import client_context, is_nonza
+from harness.xml import NS_SASL2
 
 pytestmark = pytest.mark.workers(1, 2)
 
@@ -668,3 +672,42 @@ async def test_acks_in_the_end(make_server):
         recipient.send("<presence/>")
         found = await collect(recipient, romeo.acked)
         assert found == list(range(max(romeo.acked, len(found))))
+
+
+@only_sqlite
+@pytest.mark.parametrize("new", [False, True], ids=["SASL", "SASL2"])
+async def test_account_not_loaded(make_server, new):
+    """RFC 6120, 4.9.3.10: the password is right, but what else belongs to the
+    account can't be read: that is said, and nobody else suffers."""
+    server = make_server(LIMITS)
+    server.announce("kv|storage|database|store")
+    await server.start()
+    for user in ("romeo", "juliet"):
+        await server.register(user)
+    # Registering has loaded them; a start has not.
+    await server.restart()
+    juliet = await server.client("juliet", register=False, resource="x")
+    path = os.path.join(server.folder, "data", "rookery.db")
+    with contextlib.closing(sqlite3.connect(path, timeout=30)) as base:
+        base.execute("ALTER TABLE kv RENAME TO lost")
+    romeo = Client("romeo")
+    await romeo.connect(server.port["tls"], tls=client_context())
+    await romeo.open()
+    romeo.wire.keep_raw = True
+    plain = sasl.plain("romeo", "secret")
+    if new:
+        romeo.wire.send(
+            f"<authenticate xmlns='{NS_SASL2}' mechanism='PLAIN'>"
+            f"<initial-response>{sasl.b64(plain)}</initial-response>"
+            "<bind xmlns='urn:xmpp:bind:0'/></authenticate>")
+    else:
+        romeo.begin_auth("PLAIN", plain)
+    # By SASL it may begin a stream of its own to say so, or answer ours.
+    await romeo.wire.gone()
+    said = romeo.wire.raw.decode()
+    assert ("<success" in said) == (not new)
+    assert "<stream:error><internal-server-error" in said
+    await juliet.ping("localhost")
+    with contextlib.closing(sqlite3.connect(path, timeout=30)) as base:
+        base.execute("ALTER TABLE lost RENAME TO kv")
+    await (await server.client("romeo", register=False)).ping("localhost")
