@@ -12,6 +12,11 @@
 struct blocking_options {
 	uint64_t max_items;
 	bool tell_admins;
+	struct rate report_rate;
+};
+
+struct blocking {
+	struct key_rate reports; /* of late, by account */
 };
 
 /* In each account that has blocked somebody; keys of the map are its own. */
@@ -350,6 +355,26 @@ tell_admins(struct mod *m, const struct stanza *iq, struct str text)
 	}
 }
 
+/* Nobody buries what others report, nor the administrators. */
+static bool
+may_report(struct mod *m, const struct stanza *iq)
+{
+	const struct blocking_options *o = mod_options(m);
+	struct blocking *b = mod_state(m);
+
+	switch (key_rate_take(&b->reports, &o->report_rate, iq->from.bare)) {
+	case RATE_FINE:
+		return true;
+	case RATE_ENDS:
+		log_notice(mod_log(m), "too many reports by " STR_FMT,
+		    STR_ARG(iq->from.bare));
+		break;
+	case RATE_OVER:
+		break;
+	}
+	return false;
+}
+
 static void
 take_report(struct mod *m, const struct stanza *iq, struct str jid,
     const struct elem *report)
@@ -358,7 +383,7 @@ take_report(struct mod *m, const struct stanza *iq, struct str jid,
 	const char *reason = report_reason(report);
 	struct str said = elem_child_text(report, EL_REPORT_TEXT), text;
 
-	if (reason == NULL)
+	if (reason == NULL || !may_report(m, iq))
 		return;
 	said.n = MIN(said.n, 1000);
 	while (said.n > 0 && !str_is_utf8(said))
@@ -523,6 +548,14 @@ on_allow(struct mod *m, struct account *acct, const struct jid *contact)
 	return is_blocked(m, acct, contact) ? STANZA_DONE : STANZA_PASS;
 }
 
+static void
+blocking_stop(struct mod *m)
+{
+	struct blocking *b = mod_state(m);
+
+	key_rate_fini(&b->reports);
+}
+
 /* ---- the table --------------------------------------------------------- */
 
 static const struct option options[] = {
@@ -530,6 +563,8 @@ static const struct option options[] = {
 	    100000, "addresses that an account may block"),
 	OPT_BOOL("tell_admins", struct blocking_options, tell_admins, "true",
 	    "send reports of spam and abuse to the administrators"),
+	OPT_RATE("report_rate", struct blocking_options, report_rate, "30/1h",
+	    "reports of one account that are heard"),
 	OPTIONS_END,
 };
 
@@ -566,6 +601,7 @@ static const struct feature features[] = {
 MODULE(blocking) = {
 	.summary = "let accounts block addresses, and report them",
 	.options_size = sizeof(struct blocking_options),
+	.state_size = sizeof(struct blocking),
 	.account_size = sizeof(struct blocklist),
 	.session_size = sizeof(struct watcher),
 	.options = options,
@@ -573,4 +609,5 @@ MODULE(blocking) = {
 	.iq = routes,
 	.features = features,
 	.account_free = blocks_free,
+	.stop = blocking_stop,
 };
