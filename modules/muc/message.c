@@ -161,7 +161,8 @@ count_said(struct room *r)
 	uint32_t hour = (uint32_t)(clock_real() / (int64_t)HOURS(1));
 	struct tally *s = r->said;
 
-	r->active = r->spoken = clock_real();
+	/* What is said in the millisecond in which somebody left is later. */
+	r->active = r->spoken = MAX(clock_real(), r->left + 1);
 	if (s == NULL)
 		r->said = s = xzalloc(sizeof(*s));
 	if (hour - s->hour >= ARRAY_LEN(s->counts))

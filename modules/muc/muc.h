@@ -169,6 +169,7 @@ struct room {
 	unsigned change_count;
 	int64_t active;	       /* when something was said last */
 	int64_t spoken;	       /* the same, or 0 if not since it was loaded */
+	int64_t left;	       /* when a member left last, in the same way */
 	struct tally *said;    /* how much; NULL: nothing */
 	struct list late_node; /* in muc->late */
 	struct list idle_node; /* in muc->idle */

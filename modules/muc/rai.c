@@ -186,7 +186,7 @@ indicators_left(struct room *r, const struct occupant *o)
 	if (a == NULL || a->aff < AFF_MEMBER || !r->config.is_archived ||
 	    !room_options(r)->indicators)
 		return;
-	a->left = clock_real();
+	a->left = r->left = MAX(clock_real(), r->spoken);
 	w = room_write(r);
 	save_aff(r, w, a);
 	if (w != NULL)
