@@ -424,10 +424,11 @@ class Play:
     async def settle(self, clients):
         """Returns when all that was caused so far has arrived: everybody
         writes something to the server's disk, which goes the way that any
-        change goes, and waits until that is done; as often as one thing can
-        cause the next."""
+        change goes, and waits until that is done, and each worker answers for
+        its sessions; as often as one thing can cause the next."""
         for _ in range(ROUNDS):
             await asyncio.gather(*(self.settle_one(c) for c in clients))
+            await self.stage.api("connected_users_number")
 
     async def settle_one(self, client):
         self.settled += 1
