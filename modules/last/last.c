@@ -120,17 +120,25 @@ get_last(struct cmd *c)
 }
 
 static void
+put_last(struct cmd *c)
+{
+	const struct jid *jid = cmd_ctx(c);
+	struct store_write *w = store_write_new(jid->bare);
+
+	account_set_last(
+	    w, jid->bare, cmd_int(c, "timestamp") * 1000, cmd_str(c, "status"));
+	store_commit(&w, cmd_on_done, c);
+}
+
+static void
 set_last(struct cmd *c)
 {
-	struct store_write *w;
-	struct jid jid;
+	struct jid *jid = arena_new_of(cmd_arena(c), struct jid);
 
-	if (!cmd_account(c, "user", "host", &jid))
+	if (!cmd_account(c, "user", "host", jid))
 		return;
-	w = store_write_new(jid.bare);
-	account_set_last(
-	    w, jid.bare, cmd_int(c, "timestamp") * 1000, cmd_str(c, "status"));
-	store_commit(&w, cmd_on_done, c);
+	cmd_set_ctx(c, jid);
+	cmd_if_account(c, jid, put_last);
 }
 
 static const struct command commands[] = {

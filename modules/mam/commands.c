@@ -183,22 +183,35 @@ abort_delete_old_mam_messages(struct cmd *c)
 
 /* ---- a limit for one account ------------------------------------------- */
 
+struct limit {
+	struct jid jid;
+	int64_t days;
+};
+
+static void
+put_limit(struct cmd *c)
+{
+	const struct limit *l = cmd_ctx(c);
+	struct str owner = l->jid.bare;
+	struct store_write *w = store_write_new(owner);
+
+	if (l->days == 0)
+		kv_del(w, owner, STR("mam-retention"), STR("days"));
+	else
+		kv_put(w, owner, STR("mam-retention"), STR("days"),
+		    str_printf(cmd_arena(c), "%lld", (long long)l->days));
+	store_commit(&w, cmd_on_done, c);
+}
+
 static void
 set_mam_retention(struct cmd *c)
 {
-	int64_t days;
-	struct store_write *w;
-	struct jid jid;
+	struct limit *l = arena_new_of(cmd_arena(c), struct limit);
 
-	if (!cmd_account(c, "user", "host", &jid) || !cmd_days(c, &days))
+	if (!cmd_account(c, "user", "host", &l->jid) || !cmd_days(c, &l->days))
 		return;
-	w = store_write_new(jid.bare);
-	if (days == 0)
-		kv_del(w, jid.bare, STR("mam-retention"), STR("days"));
-	else
-		kv_put(w, jid.bare, STR("mam-retention"), STR("days"),
-		    str_printf(cmd_arena(c), "%lld", (long long)days));
-	store_commit(&w, cmd_on_done, c);
+	cmd_set_ctx(c, l);
+	cmd_if_account(c, &l->jid, put_limit);
 }
 
 static void

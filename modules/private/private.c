@@ -293,25 +293,39 @@ private_get(struct cmd *c)
 	kv_get(owner.bare, STORE, key_of(a, e), get_value, c);
 }
 
+struct setting {
+	struct jid owner;
+	struct elem *e;
+};
+
+static void
+put_value(struct cmd *c)
+{
+	struct arena *a = cmd_arena(c);
+	const struct setting *s = cmd_ctx(c);
+	struct str owner = s->owner.bare;
+	struct store_write *w = store_write_new(owner);
+
+	kv_put(w, owner, STORE, key_of(a, s->e), xml_text(a, s->e));
+	store_commit(&w, cmd_on_done, c);
+}
+
 static void
 private_set(struct cmd *c)
 {
 	struct arena *a = cmd_arena(c);
-	struct elem *e =
-	    xml_parse(a, cmd_str(c, "element"), NULL, NS_NONE, NULL);
-	struct store_write *w;
-	struct jid owner;
+	struct setting *s = arena_new_of(a, struct setting);
 
-	if (!cmd_account(c, "user", "host", &owner))
+	if (!cmd_account(c, "user", "host", &s->owner))
 		return;
-	if (e == NULL || !is_storable(e)) {
+	s->e = xml_parse(a, cmd_str(c, "element"), NULL, NS_NONE, NULL);
+	if (s->e == NULL || !is_storable(s->e)) {
 		cmd_fail(c, CMD_BAD_ARG, 0,
 		    "The element is not XML in a namespace of its own");
 		return;
 	}
-	w = store_write_new(owner.bare);
-	kv_put(w, owner.bare, STORE, key_of(a, e), xml_text(a, e));
-	store_commit(&w, cmd_on_done, c);
+	cmd_set_ctx(c, s);
+	cmd_if_account(c, &s->owner, put_value);
 }
 
 static const struct command commands[] = {

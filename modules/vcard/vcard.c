@@ -209,12 +209,20 @@ is_name(struct str s)
 }
 
 static void
+begin_edit(struct cmd *c)
+{
+	const struct edit *edit = cmd_ctx(c);
+
+	kv_get(edit->jid.bare, STORE, KEY, edit_value, c);
+}
+
+static void
 set_fields(struct cmd *c, struct edit *edit, const char *arg)
 {
 	edit->contents = cmd_json(c, arg);
 	if (is_name(edit->name) &&
 	    (str_is_none(edit->subname) || is_name(edit->subname)))
-		kv_get(edit->jid.bare, STORE, KEY, edit_value, c);
+		cmd_if_account(c, &edit->jid, begin_edit);
 	else
 		cmd_fail(c, CMD_BAD_ARG, 0, "Invalid field name");
 }

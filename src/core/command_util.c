@@ -3,9 +3,39 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/log.h"
+#include "core/account.h"
 #include "core/command.h"
 
 static const struct log_ctx log_commands = { .source = "commands" };
+
+struct if_account {
+	struct cmd *cmd;
+	void (*next)(struct cmd *c);
+};
+
+static void
+on_account(void *ctx, int err, struct account *acct)
+{
+	const struct if_account *i = (const struct if_account *)ctx;
+
+	if (acct != NULL)
+		i->next(i->cmd);
+	else if (err < 0 && err != ERR_ABSENT)
+		cmd_fail(i->cmd, CMD_FAILED, 0, "%s", err_text(err));
+	else
+		cmd_fail(i->cmd, CMD_NOT_FOUND, 0, "unregistered_user");
+}
+
+void
+cmd_if_account(
+    struct cmd *c, const struct jid *bare, void (*next)(struct cmd *c))
+{
+	struct if_account *i = arena_new_of(cmd_arena(c), struct if_account);
+
+	i->cmd = c;
+	i->next = next;
+	account_call(bare, on_account, i);
+}
 
 void
 cmd_on_done(void *ctx, int err)
