@@ -584,6 +584,7 @@ static const struct hook hooks[] = {
 	{ HOOK_PRESENCE_DELIVER, FIRST, .stanza = on_deliver, .skips = skips },
 	{ HOOK_IQ_DELIVER, FIRST, .stanza = on_deliver },
 	{ HOOK_PRESENCE_ALLOW, NORMAL, .contact = on_allow },
+	{ HOOK_SPOOL_ALLOW, NORMAL, .contact = on_allow },
 	HOOKS_END,
 };
 

@@ -136,18 +136,30 @@ hook_presence(struct session *s, struct elem *presence)
 		c->item[i].hook->presence(c->item[i].mod, s, presence);
 }
 
-bool
-hook_presence_allow(struct account *acct, const struct jid *to)
+static bool
+allow(enum hook_point point, struct account *acct, const struct jid *contact)
 {
-	const struct chain *c = chain_of(HOOK_PRESENCE_ALLOW, acct->host);
+	const struct chain *c = chain_of(point, acct->host);
 
 	for (size_t i = 0; i < c->count; i++) {
 		const struct handler *h = &c->item[i];
 
-		if (h->hook->contact(h->mod, acct, to) != STANZA_PASS)
+		if (h->hook->contact(h->mod, acct, contact) != STANZA_PASS)
 			return false;
 	}
 	return true;
+}
+
+bool
+hook_presence_allow(struct account *acct, const struct jid *to)
+{
+	return allow(HOOK_PRESENCE_ALLOW, acct, to);
+}
+
+bool
+hook_spool_allow(struct account *acct, const struct jid *from)
+{
+	return allow(HOOK_SPOOL_ALLOW, acct, from);
 }
 
 void

@@ -24,6 +24,8 @@ enum verdict hook_session_nonza(struct session *s, struct elem *e);
 void hook_presence(struct session *s, struct elem *presence);
 /* HOOK_PRESENCE_ALLOW: may the account's presence go there? */
 bool hook_presence_allow(struct account *acct, const struct jid *to);
+/* HOOK_SPOOL_ALLOW: may what waits from there come now? */
+bool hook_spool_allow(struct account *acct, const struct jid *from);
 void hook_account(enum hook_point point, struct account *acct);
 /* HOOK_ACCOUNT_BELONGINGS */
 void hook_belongings(struct belongings *b);

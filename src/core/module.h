@@ -116,6 +116,11 @@ enum hook_point {
 	 * contact, in answer to a probe)? DONE: it must not.
 	 */
 	HOOK_PRESENCE_ALLOW,
+	/*
+	 * (mod, account, JID): may a message from there that waits in the
+	 * spool be handed over? DONE: it is dropped.
+	 */
+	HOOK_SPOOL_ALLOW,
 	/* (mod, session, element of our presence): may add children to it. */
 	HOOK_PRESENCE_BROADCAST,
 

@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "core/conf.h"
+#include "core/hooks.h"
 #include "core/session_internal.h"
 #include "xep/0160-offline.h"
 #include "xml/parser.h"
@@ -293,7 +294,8 @@ end_message(struct sm *sm, struct sm_item *item, enum sm_end how)
 	if (how == END_FOR_GOOD && !acct->is_deleted) {
 		if (!item->is_late)
 			stanza_delay(st, acct->host->jid.full, item->received);
-		is_sent = pass_on(acct, st, item->parcel);
+		is_sent = hook_spool_allow(acct, &st->from) &&
+			  pass_on(acct, st, item->parcel);
 	}
 	if (!is_sent && spool_keep(acct, item->parcel, st, &st->receipt) < 0) {
 		give_back(st, item->is_archived || acct->is_deleted);

@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "core/conf.h"
+#include "core/hooks.h"
 #include "core/session_internal.h"
 #include "core/stream_internal.h"
 #include "store/store.h"
@@ -260,7 +261,8 @@ send_item(struct flush *f, const struct kv_item *item)
 		    STR_ARG(item->key));
 		spool_del(f->account, item->key);
 		arena_free(&a);
-	} else if (session_will_read(f->session, st)) {
+	} else if (session_will_read(f->session, st) ||
+		   !hook_spool_allow(f->account, &st->from)) {
 		spool_del(f->account, item->key);
 		stanza_free(&st);
 	} else {
