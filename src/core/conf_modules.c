@@ -406,6 +406,17 @@ host_check(struct reading *r, const struct tree *t)
 	}
 }
 
+/* "Example.org" and "example.org" are two keys of YAML's, and one host. */
+static void
+host_check_once(struct reading *r, const struct tree *t)
+{
+	for (const struct tree *o = r->hosts->first; o != t; o = o->next)
+		if (str_eq_nocase(o->key, t->key))
+			problem_add(r->problems, t->key_line,
+			    "host '" STR_FMT "' is there already, in line %u",
+			    STR_ARG(t->key), o->key_line);
+}
+
 static void
 hosts_check(struct reading *r)
 {
@@ -416,8 +427,10 @@ hosts_check(struct reading *r)
 		    "'host_config': a map of hosts is expected");
 		return;
 	}
-	for (const struct tree *t = r->hosts->first; t != NULL; t = t->next)
+	for (const struct tree *t = r->hosts->first; t != NULL; t = t->next) {
 		host_check(r, t);
+		host_check_once(r, t);
+	}
 }
 
 static bool

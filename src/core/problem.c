@@ -6,7 +6,7 @@
 #include <stdio.h>
 
 #define NAME_MAX_COMPARED 64
-#define NAMES_LISTED 12
+#define NAMES_LISTED 24
 /* Edits at most, and no more than half of the name. */
 #define NEAR 3
 
