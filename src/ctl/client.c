@@ -92,6 +92,8 @@ receive_all(int fd, struct buf *in)
 		n = recv(fd, in->p + in->n, 16384, 0);
 		if (n < 0 && errno == EINTR)
 			continue;
+		if (n < 0 && errno == EAGAIN)
+			return ERR_TIMEOUT;
 		if (n < 0)
 			return in->n > 0 ? 0 : -errno;
 		if (n == 0)
@@ -102,12 +104,15 @@ receive_all(int fd, struct buf *in)
 	}
 }
 
-/* The status line and the headers; the body is what follows them. */
+/*
+ * The status line and the headers; the body is what follows them, as much as
+ * was promised: a list that ends early would pass for a whole one.
+ */
 static int
 parse_reply(struct str text, struct reply *reply)
 {
 	struct str line = str_cut(&text, '\n');
-	uint64_t n;
+	uint64_t n, length = 0;
 
 	str_cut(&line, ' ');
 	if (!str_to_u64(str_cut(&line, ' '), &n) || n < 100 || n > 999)
@@ -121,8 +126,11 @@ parse_reply(struct str text, struct reply *reply)
 
 		if (str_is_empty(name)) {
 			reply->body = str_is_none(text) ? STR("") : text;
-			return 0;
+			return reply->body.n < length ? ERR_CLOSED : 0;
 		}
+		if (str_eq_nocase(name, STR("content-length")) &&
+		    !str_to_u64(str_trim(value), &length))
+			return ERR_INVALID;
 		if (str_eq_nocase(name, STR("status-code")) &&
 		    str_to_u64(str_trim(value), &n) && n < 256)
 			reply->exit = (int)n;

@@ -29,7 +29,10 @@ struct reply {
 	struct str body;
 };
 
-/* client.c: one POST. -errno, or ERR_INVALID when it is not HTTP. */
+/*
+ * client.c: one POST. -errno, ERR_INVALID when it is not HTTP, ERR_CLOSED when
+ * it ended early, ERR_TIMEOUT.
+ */
 int client_post(const struct ctl *ctl, const char *path, struct str body,
     struct reply *reply_r);
 

@@ -49,7 +49,12 @@ complain_usage(const char *text)
 static int
 no_server(const struct ctl *ctl, int err)
 {
-	if (err == -ENOENT || err == -ECONNREFUSED || err == -ENOTDIR)
+	if (err == ERR_CLOSED)
+		fprintf(stderr,
+		    "rookeryctl: the server on %s went away before all of its "
+		    "answer had come\n",
+		    ctl->socket);
+	else if (err == -ENOENT || err == -ECONNREFUSED || err == -ENOTDIR)
 		fprintf(stderr,
 		    "rookeryctl: no server answers on %s "
 		    "(is rookeryd running?)\n",
@@ -62,13 +67,18 @@ no_server(const struct ctl *ctl, int err)
 
 /* Commands ----------------------------------------------------------------*/
 
-static void
+/* False, and it has been said why, when not all of it could be written. */
+static bool
 print_body(struct str body)
 {
 	fwrite(body.p, 1, body.n, stdout);
 	if (body.n > 0 && body.p[body.n - 1] != '\n')
 		fputc('\n', stdout);
-	fflush(stdout);
+	if (fflush(stdout) == 0 && !ferror(stdout))
+		return true;
+	fprintf(stderr, "rookeryctl: cannot write all of the answer: %s\n",
+	    err_text(-errno));
+	return false;
 }
 
 static struct str
@@ -150,7 +160,8 @@ run_words(const struct ctl *ctl, const char *name, json_t *words)
 		err = post(ctl, path, words, &reply);
 	if (err < 0)
 		return no_server(ctl, err);
-	print_body(reply.body);
+	if (!print_body(reply.body) && reply.exit == EXIT_DONE)
+		return EXIT_FAILED;
 	if (reply.exit >= 0)
 		return reply.exit;
 	fprintf(stderr, "rookeryctl: the server answers %u\n", reply.status);

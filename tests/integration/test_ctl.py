@@ -76,6 +76,40 @@ async def test_no_server(server, build):
     assert server.ctl("help")[0] == 3
 
 
+@pytest.mark.storeless("there is no server")
+@pytest.mark.parametrize("cut", [1, 40, 10**6])
+async def test_cut_answer(build, tmp_path, cut):
+    """An answer whose end is missing is no answer, whatever it begins with."""
+    whole = (b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\nstatus-code: 0\r\n\r\n"
+             b"one\ntwo\n\n")
+    path = str(tmp_path / "sock")
+
+    async def answer(reader, writer):
+        await reader.read(1000)
+        writer.write(whole[:-cut] or whole[:10])
+        writer.close()
+
+    async with await asyncio.start_unix_server(answer, path):
+        process = await asyncio.create_subprocess_exec(
+            os.path.join(build, "src", "rookeryctl"), "--socket", path,
+            "registered_users", "localhost", stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE)
+        out, err = await asyncio.wait_for(process.communicate(), 60)
+    assert (process.returncode, out) == (3, b""), err
+    assert path.encode() in err
+
+
+async def test_full_output(server, build):
+    """What could not be written down is not done."""
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run(
+            [os.path.join(build, "src", "rookeryctl"), "-c",
+             server.config_path, "help"], stdout=full, timeout=60,
+            stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 1
+    assert "No space left" in done.stderr
+
+
 async def test_usage(server, build):
     ctl = os.path.join(build, "src", "rookeryctl")
 
