@@ -345,7 +345,7 @@ on_stanza(struct component *c, struct elem *e)
 		stanza_refuse_with(
 		    st, EL_BAD_REQUEST, "'to' is missing", EL_NONE);
 	else
-		router_send(st);
+		router_came(st);
 }
 
 static void

@@ -60,22 +60,6 @@ from_is_true(const struct session *s, const struct elem *e)
 	return jid_eq(&jid, &s->jid) || str_eq(jid.full, s->jid.bare);
 }
 
-/* A delay that our own server or account is said to have noted. */
-static void
-strip_delays(const struct session *s, struct elem *root)
-{
-	struct elem *e = elem_child(root, EL_DELAY), *next;
-	struct str by;
-
-	for (; e != NULL; e = next) {
-		next = elem_next(e, EL_DELAY);
-		by = elem_attr(e, AT_FROM);
-		if (str_is_none(by) || str_eq(by, s->jid.domain) ||
-		    str_eq(by, s->jid.bare))
-			elem_remove(e);
-	}
-}
-
 /* What is sent to nobody in particular. */
 static enum qname
 supply_to(const struct session *s, struct stanza *st)
@@ -150,10 +134,10 @@ session_input(struct session *s, struct elem *e, struct receipt *r)
 		refuse_element(s, e, r, EL_SE_INVALID_FROM);
 		return;
 	}
-	strip_delays(s, e);
 	if (stanza_of_session(e, &s->jid, &st, &condition) == 0) {
 		condition = supply_to(s, st);
 		supply_lang(s, st);
+		router_strip(st);
 	}
 	st->receipt = r;
 	st->is_from_local = true;

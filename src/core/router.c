@@ -130,6 +130,32 @@ router_is_remote(struct str domain)
 	       !component_has(domain);
 }
 
+/* Is this what one of ours would say, but the sender is none of them? */
+static bool
+is_forged(const struct stanza *st, struct str by)
+{
+	struct jid jid;
+
+	if (str_is_none(by) || jid_parse(st->arena, by, &jid) < 0 ||
+	    !router_is_ours(jid.domain) || jid_eq(&jid, &st->from))
+		return false;
+	/* A service, a component, may tell what it has noted. */
+	return !str_eq(jid.domain, st->from.domain) ||
+	       host_find(st->from.domain) != NULL;
+}
+
+void
+router_strip(struct stanza *st)
+{
+	struct elem *e = elem_child(st->root, EL_DELAY), *next;
+
+	for (; e != NULL; e = next) {
+		next = elem_next(e, EL_DELAY);
+		if (is_forged(st, elem_attr(e, AT_FROM)))
+			elem_remove(e);
+	}
+}
+
 void
 router_send(struct stanza *st)
 {
@@ -148,4 +174,11 @@ router_send(struct stanza *st)
 		remote(st);
 	else
 		stanza_refuse(st, EL_REMOTE_SERVER_NOT_FOUND);
+}
+
+void
+router_came(struct stanza *st)
+{
+	router_strip(st);
+	router_send(st);
 }

@@ -17,6 +17,14 @@ struct host;
  */
 API void router_send(struct stanza *st);
 
+/*
+ * Takes off what the sender says in the name of our hosts, accounts and
+ * services: delays (XEP-0203) that they are to have noted. router_came() sends
+ * the rest on: for what comes from outside.
+ */
+void router_strip(struct stanza *st);
+void router_came(struct stanza *st);
+
 /* Is it a domain of ours: a host, a service of a module, a component? */
 API bool router_is_ours(struct str domain);
 

@@ -442,7 +442,7 @@ s2s_take(struct s2s_stream *s, struct elem *e,
 		(void)stanza_refuse_with(st, EL_NOT_ALLOWED,
 		    "this server does not talk to you", EL_NONE);
 	else
-		router_send(st);
+		router_came(st);
 }
 
 static void

@@ -197,6 +197,19 @@ async def test_blocked_is_not_probed(server):
     assert is_message("next")(await gate.elem())
 
 
+async def test_forged_delay(server):
+    """It tells when it got what, and not when we did."""
+    gate = await component(server)
+    juliet = await server.client("juliet")
+    gate.send(f"<message from='x@{GATE}' to='{juliet.jid}'>" + "".join(
+        f"<delay xmlns='urn:xmpp:delay' stamp='2002-09-10T23:08:25Z' "
+        f"from='{by}'/>" for by in (
+            "localhost", juliet.bare, "other.example", GATE, f"y@{GATE}")) +
+              "</message>")
+    got = await juliet.take(lambda e: e.name == "message")
+    assert [e.get("from") for e in got.elems()] == [GATE, f"y@{GATE}"]
+
+
 async def test_order_of_many(server):
     gate = await component(server)
     juliet = await server.client("juliet")

@@ -149,6 +149,24 @@ async def test_spoofed_from(federation, authority, tmp_path):
     assert not juliet.wire.events
 
 
+async def test_forged_delay(federation, authority, tmp_path):
+    """XEP-0203, 6: a peer says nothing in our name, nor in our users'."""
+    a, = await federation.start(domains=("a.test",))
+    pem = authority.issue(str(tmp_path / "b.pem"), "b.test")
+    juliet = await a.client("juliet", host="a.test")
+    one = Stranger(a, "b.test")
+    await one.connect(pem)
+    assert await one.external("b.test") == "success"
+    await one.open()
+    one.wire.send(f"<message from='x@b.test' to='{juliet.jid}'>" + "".join(
+        f"<delay xmlns='urn:xmpp:delay' stamp='2002-09-10T23:08:25Z' {by}/>"
+        for by in ("from='a.test'", f"from='{juliet.bare}'",
+                   f"from='{juliet.jid}'", "from='b.test'", "")) +
+                  "</message>")
+    got = await juliet.take(lambda e: e.name == "message")
+    assert [e.get("from") for e in got.elems()] == ["b.test", None]
+
+
 async def test_certificate_of_another(federation, authority, tmp_path):
     a, = await federation.start(domains=("a.test",))
     pem = authority.issue(str(tmp_path / "evil.pem"), "evil.test")
