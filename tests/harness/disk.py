@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""A disk that stalls, fails, or is the last thing a server sees: what
-tests/fault/disk.c does to the files of a server is said here."""
+"""A disk that stalls, fails, or is the last thing a server sees, and memory
+that is refused: what tests/fault/disk.c and memory.c do to a server is said
+here."""
 
 import contextlib
 import errno
@@ -9,8 +10,9 @@ import os
 import struct
 import subprocess
 
-# The words of the file that is shared: see struct control there.
+# The words of the files that are shared: see struct control there.
 STALL, ERROR, EXIT_AT, CALLS, HELD = range(5)
+REFUSE_AT, ASKED = range(2)
 EXIT_STATUS = 86
 ERRORS = {name: getattr(errno, name) for name in ("ENOSPC", "EIO")}
 
@@ -19,20 +21,21 @@ class NoDisk(Exception):
     """The library is not there, or this build can't have it preloaded."""
 
 
-class Disk:
-    """Of the folder data of a server that is not yet started."""
+class Preloaded:
+    """Into a server that is not yet started, with words that it shares."""
+
+    name = control = None
 
     def __init__(self, server):
         library = os.path.join(server.build, "tests", "fault", ".libs",
-                               "disk.so")
-        path = os.path.join(server.folder, "disk")
+                               self.name + ".so")
+        path = os.path.join(server.folder, self.name)
         with open(path, "wb") as file:
             file.write(bytes(mmap.PAGESIZE))
         with open(path, "r+b") as file:
             self.words = mmap.mmap(file.fileno(), 0)
         self.server = server
-        self.env = {"LD_PRELOAD": library, "FAULT_CONTROL": path,
-                    "FAULT_FOLDER": os.path.join(server.folder, "data")}
+        self.env = {"LD_PRELOAD": library, self.control: path}
         self.try_out()
 
     def try_out(self):
@@ -53,6 +56,16 @@ class Disk:
 
     def set(self, word, value):
         struct.pack_into("Q", self.words, word * 8, value)
+
+
+class Disk(Preloaded):
+    """Of the folder data."""
+
+    name, control = "disk", "FAULT_CONTROL"
+
+    def __init__(self, server):
+        super().__init__(server)
+        server.extra_env["FAULT_FOLDER"] = os.path.join(server.folder, "data")
 
     @contextlib.contextmanager
     def stalled(self):
@@ -84,3 +97,19 @@ class Disk:
     @property
     def is_waited_for(self):
         return self.get(HELD) > 0
+
+
+class Memory(Preloaded):
+    """What is asked of the heap, by whatever is in the server."""
+
+    name, control = "memory", "FAULT_MEMORY"
+
+    def refuse_at(self, call):
+        """No memory for that one, counted from here; 0: never."""
+        self.set(REFUSE_AT, 0)
+        self.set(ASKED, 0)
+        self.set(REFUSE_AT, call)
+
+    @property
+    def was_refused(self):
+        return 0 < self.get(REFUSE_AT) <= self.get(ASKED)

@@ -14,7 +14,7 @@ import pytest
 
 from harness import sasl
 from harness.client import Client, Failure, Silence, Unexpected
-from harness.disk import EXIT_STATUS, Disk, NoDisk
+from harness.disk import EXIT_STATUS, Disk, Memory, NoDisk
 from harness.server import ServerError
 from harness.wire import client_context, is_nonza
 from harness.xml import NS_SASL2
@@ -349,10 +349,10 @@ async def is_taken_back(archived):
 only_sqlite = pytest.mark.sqlite("PostgreSQL's files are another process's")
 
 
-def on_a_disk(server):
+def on_a_disk(server, kind=Disk):
     """Whose troubles the test decides about; to be called before it starts."""
     try:
-        return Disk(server)
+        return kind(server)
     except NoDisk as why:
         pytest.skip(str(why))
 
@@ -549,6 +549,10 @@ async def stop_while_stalled(make_server, how):
     assert await collect(juliet, 100) == list(range(100))
 
 
+# How a client sees that its server has ended, or can't do what it should.
+CUT_SHORT = (OSError, IndexError, Unexpected, Silence, ServerError)
+
+
 class Scene:
     """A little of everything, and what of it was acknowledged."""
 
@@ -558,30 +562,43 @@ class Scene:
         self.has_contact = False
         self.romeo = None
 
-    async def play(self):
-        """To the end, or to that of the server."""
+    async def begin(self):
+        await self.server.start()
+        for user in ("romeo", "juliet"):
+            await self.server.register(user)
+            self.users.append(user)
+
+    async def talk(self):
+        self.romeo = await self.server.client("romeo", register=False)
+        await self.romeo.ask("<query xmlns='jabber:iq:roster'><item "
+                             "jid='c@localhost'/></query>", "set")
+        self.has_contact = True
+        await self.romeo.enable_sm()
+        for number in range(3):
+            self.romeo.send(f"<message to='juliet@localhost' type='chat' "
+                            f"id='{number}'><body>{number}</body></message>")
+            await self.romeo.wait_ack()
+
+    async def play(self, *parts):
+        """True: to the end, False: to that of the server, or an error."""
         try:
-            await self.server.start()
-            for user in ("romeo", "juliet"):
-                await self.server.register(user)
-                self.users.append(user)
-            self.romeo = await self.server.client("romeo", register=False)
-            await self.romeo.ask("<query xmlns='jabber:iq:roster'><item "
-                                 "jid='c@localhost'/></query>", "set")
-            self.has_contact = True
-            await self.romeo.enable_sm()
-            for number in range(3):
-                self.romeo.send(f"<message to='juliet@localhost' type='chat' "
-                                f"id='{number}'><body>{number}</body>"
-                                f"</message>")
-                await self.romeo.wait_ack()
-        except (OSError, IndexError, Unexpected, Silence, ServerError):
-            assert await self.server.wait_exit() == EXIT_STATUS
-            self.server.expects_exit = True
+            for part in parts:
+                await part()
+        except CUT_SHORT:
+            return False
+        return True
+
+    def refused(self):
+        """The messages of which the sender knows that they were not kept."""
+        events = self.romeo.wire.events if self.romeo else ()
+        return {int(event[1].get("id")) for event in events
+                if event[0] == "elem" and event[1].name == "message"
+                and event[1].get("type") == "error"}
 
     async def check(self):
         """What was acknowledged is there, and nothing twice."""
         count = self.romeo.acked if self.romeo else 0
+        refused = self.refused()
         for user in ("romeo", "juliet"):
             if user not in self.users:
                 status, _ = await self.server.api(
@@ -594,10 +611,12 @@ class Scene:
             (1,) if self.has_contact else (0, 1))
         juliet = await self.server.client("juliet", register=False)
         juliet.send("<presence/>")
-        for client, awaited in ((juliet, count), (romeo, 0)):
-            came, archived = await numbers_of(client, awaited)
-            assert came == list(range(max(awaited, len(came)))), came
-            assert archived == list(range(max(count, len(archived)))), archived
+        awaited = len(set(range(count)) - refused)
+        for found in (*await numbers_of(juliet, awaited),
+                      (await numbers_of(romeo, 0))[1]):
+            least = max([count, *(number + 1 for number in found)])
+            assert found == sorted(set(found)), found
+            assert set(range(least)) - refused <= set(found), found
 
 
 async def numbers_of(client, count):
@@ -636,7 +655,8 @@ async def test_end_at_any_write(make_server, workers):
         disk = on_a_disk(server)
         scene = Scene(server)
         disk.end_at(call)
-        await scene.play()
+        if not await scene.play(scene.begin, scene.talk):
+            assert await server.wait_exit() == EXIT_STATUS
         was_there = disk.calls >= call
         disk.end_at(0)
         await server.kill()
@@ -648,6 +668,39 @@ async def test_end_at_any_write(make_server, workers):
         await server.kill()
         call += STEP
     assert call > 80, "the disk was never there"
+
+
+@pytest.mark.sqlite("what libpq asks for is another matter")
+async def test_memory_is_refused(make_server, workers):
+    """Row 11, as the house has it: at any call for memory there is none. The
+    server says so and ends, or a library does without and one request fails.
+    Nothing acknowledged is lost, and whoever comes next is served."""
+    step = STEP * 8
+    call = (workers * step + 1) // 2
+    was_there = True
+    while was_there:
+        server = make_server(LIMITS)
+        server.announce("memory|bug:|sqlite|store|database|refused|failed")
+        memory = on_a_disk(server, Memory)
+        scene = Scene(server)
+        await scene.begin()
+        memory.refuse_at(call)
+        await scene.play(scene.talk)
+        was_there = memory.was_refused
+        memory.refuse_at(0)
+        if " critical " in server.lines()[-1]:
+            assert await server.wait_exit() == -signal.SIGABRT
+        else:
+            await (await server.client("juliet", register=False)).ping()
+        await server.kill()
+        await server.start()
+        try:
+            await scene.check()
+        except AssertionError as why:
+            raise AssertionError(f"refused at call {call}: {why}") from why
+        await server.kill()
+        call += step
+    assert call > 300, "memory was never asked for"
 
 
 async def test_acks_in_the_end(make_server):
