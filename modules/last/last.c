@@ -18,6 +18,13 @@ may_see(const struct stanza *iq)
 	return item != NULL && (item->sub & ROSTER_FROM);
 }
 
+/* Also while a link is lost: it is shown as available all that time. */
+static bool
+is_here(const struct account *acct)
+{
+	return acct != NULL && !list_is_empty(&acct->sessions);
+}
+
 /* `ctx` is the iq. */
 static void
 on_row(void *ctx, int err, const struct account_row *row)
@@ -47,7 +54,7 @@ on_last(struct mod *m, struct stanza *iq)
 
 	if (!may_see(iq))
 		return stanza_refuse(iq, EL_FORBIDDEN);
-	if (acct != NULL && account_online_count(acct) > 0) {
+	if (is_here(acct)) {
 		query = elem_add(stanza_result(iq), EL_LAST);
 		elem_set_uint(query, AT_SECONDS, 0);
 		return stanza_send_back(iq);
@@ -102,7 +109,7 @@ last_account(void *ctx, int err, struct account *acct)
 	struct cmd *c = ctx;
 	struct jid *jid = cmd_ctx(c);
 
-	if (acct != NULL && account_online_count(acct) > 0)
+	if (is_here(acct))
 		answer_last(c, clock_real(), STR("ONLINE"));
 	else
 		store_account_get(jid->bare, last_row, c);
