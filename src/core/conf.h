@@ -47,7 +47,8 @@ struct limits_conf {
 	uint64_t pre_auth_stanza_size;
 	uint64_t c2s_rate; /* bytes a second for a session, 0: none */
 	uint64_t s2s_rate;
-	struct rate s2s_streams; /* of one address */
+	struct rate handshakes;	 /* of one address */
+	struct rate s2s_streams; /* the same */
 	struct rate s2s_keys;
 	uint64_t sessions_per_account;
 	uint64_t roster_items;

@@ -172,6 +172,9 @@ const struct option conf_limits_options[] = {
 	    UINT32_MAX,
 	    "bytes a second taken from another server on average; 0: any "
 	    "number"),
+	OPT_RATE("handshakes", struct limits_conf, handshakes, "200/1s",
+	    "handshakes of TLS that each worker begins with one address; what "
+	    "is beyond waits"),
 	OPT_RATE("s2s_streams", struct limits_conf, s2s_streams, "600/1m",
 	    "streams that servers at one address may open to each worker"),
 	OPT_RATE("s2s_keys", struct limits_conf, s2s_keys, "1000/1m",

@@ -2,6 +2,7 @@
 /* Start, run and end of the daemon, on its main thread. */
 #include "core/daemon_impl.h"
 #include "core/edited.h"
+#include "core/handshakes.h"
 
 #include "base/clock.h"
 #include "base/err.h"
@@ -191,6 +192,7 @@ data_start(const char **why_r)
 	if (daemon_conf->log.target[0] == '/')
 		privilege_give_path(daemon_conf->log.target);
 	hosts_init(daemon_conf, secret);
+	handshakes_init();
 	d.socket = arena_printf(d.arena, "%s/rookery.sock", dir);
 	return 0;
 }

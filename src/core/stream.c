@@ -11,6 +11,7 @@
 #include "base/err.h"
 #include "core/auth_backend.h"
 #include "core/conf.h"
+#include "core/handshakes.h"
 #include "core/hooks.h"
 #include "core/metrics.h"
 #include "core/penalty.h"
@@ -753,6 +754,7 @@ stream_shutdown_all(void)
 	stream_fail(s, EL_SE_SYSTEM_SHUTDOWN, NULL);
 	sessions_shutdown();
 	penalty_thread_done();
+	handshakes_thread_done();
 	auth_thread_done();
 }
 

@@ -198,6 +198,13 @@ read_limit(const struct conn *c)
 	return MIN(MAX(limit, READ_MIN), SCRATCH_IN);
 }
 
+void
+conn_slow(struct conn *c, uint64_t ms)
+{
+	c->flags |= CONN_SLOWED;
+	timer_start(&c->timer, ms, on_timer);
+}
+
 static void
 conn_count(struct conn *c, size_t n)
 {
@@ -209,9 +216,7 @@ conn_count(struct conn *c, size_t n)
 	c->full_at = MAX(c->full_at, now) + n * UINT64_C(1000000) / c->rate;
 	if (c->full_at - now <= BURST_US)
 		return;
-	c->flags |= CONN_SLOWED;
-	timer_start(
-	    &c->timer, (c->full_at - now - BURST_EASED_US) / 1000, on_timer);
+	conn_slow(c, (c->full_at - now - BURST_EASED_US) / 1000);
 }
 
 void

@@ -80,6 +80,8 @@ void conn_deliver(struct conn *c, const char *p, size_t n);
  * -1 after conn_fail().
  */
 ssize_t conn_write(struct conn *c, const char *p, size_t n);
+/* Reads nothing for so long. */
+void conn_slow(struct conn *c, uint64_t ms);
 /* Waits for what it should wait for, but does not stop waiting. */
 void conn_listen(struct conn *c);
 /* All that wait for mailboxes to drain go on. */

@@ -421,6 +421,17 @@ hello_refuse(struct conn *c)
 	tls_failed(c, "no hello, or too big");
 }
 
+/* Has its address begun too many of late? Then it waits. */
+static bool
+may_begin(struct conn *c)
+{
+	uint64_t ms = tls_wait_ms(&c->peer);
+
+	if (ms > 0)
+		conn_slow(c, ms);
+	return ms == 0;
+}
+
 /*
  * Answers whether there is a whole hello, and so something to read it. Before
  * that a client is worth what it has sent, and no byte more.
@@ -431,14 +442,16 @@ hello_take(struct conn *c, const char *p, size_t n)
 	struct conn_tls *t = c->tls;
 	int size = tls_hello_size(str_mem(p, n));
 
-	if (size < 0)
+	if (size < 0) {
 		hello_refuse(c);
-	else if (size > 0)
+	} else if (size > 0 && may_begin(c)) {
 		server_begin(t);
-	else
+		return true;
+	} else {
 		t->kept =
 		    (struct buf){ (char *)memcpy(xmalloc(n), p, n), n, n };
-	return size > 0;
+	}
+	return false;
 }
 
 void

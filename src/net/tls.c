@@ -103,6 +103,19 @@ tls_certs_cover(
 
 static pthread_mutex_t installed_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct tls_certs *installed;
+static uint64_t (*gate)(const struct addr *peer);
+
+void
+tls_set_gate(uint64_t (*wait_ms)(const struct addr *peer))
+{
+	gate = wait_ms;
+}
+
+uint64_t
+tls_wait_ms(const struct addr *peer)
+{
+	return gate != NULL ? gate(peer) : 0;
+}
 
 void
 tls_install(struct tls_certs *certs)

@@ -66,6 +66,15 @@ enum tls_role { TLS_C2S, TLS_S2S, TLS_HTTPS, TLS_MUX };
  */
 void tls_install(struct tls_certs *certs);
 
+struct addr;
+
+/*
+ * Asked before each handshake as a server: 0, or how long (ms) the hello of
+ * this peer waits until it is asked again. Called on any loop; to be set
+ * before they run. NULL, and so without it: none waits.
+ */
+void tls_set_gate(uint64_t (*wait_ms)(const struct addr *peer));
+
 enum tls_peer { TLS_SERVERS, TLS_CLIENTS };
 
 /*

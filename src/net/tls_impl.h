@@ -68,6 +68,9 @@ bool tls_name(struct str host, char name_r[TLS_NAME_MAX]);
 /* The newest message of OpenSSL's queue, which it empties. */
 const char *tls_why(struct arena *a);
 
+/* What the gate says of this peer. */
+uint64_t tls_wait_ms(const struct addr *peer);
+
 /* tls_hello.c */
 
 /*

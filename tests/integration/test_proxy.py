@@ -2,13 +2,15 @@
 """The PROXY protocol: believed from whom the admin trusts, bounded, and off
 everywhere else."""
 
+import asyncio
 import socket
 import struct
+import time
 
 import pytest
 
 from harness.client import Client
-from harness.wire import Wire
+from harness.wire import Wire, client_context
 
 pytestmark = pytest.mark.storeless("addresses come before any store")
 
@@ -141,3 +143,52 @@ async def test_where_it_is_off(trusting):
     names = [e[1].elems()[0].name for e in await wire.gone()
              if e[0] == "elem"]
     assert names == ["not-well-formed"]
+
+
+# How fast one address may begin with TLS ---------------------------------------
+
+STARTTLS = "<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>"
+HEADER = ("<stream:stream to='localhost' version='1.0' xmlns='jabber:client' "
+          "xmlns:stream='http://etherx.jabber.org/streams'>")
+
+
+async def shake_hands(server, port, ip):
+    """A connection of this address with TLS up, after how many seconds."""
+    wire = await Wire().connect(server.port[port])
+    wire.send(f"PROXY TCP4 {ip} 192.0.2.1 4711 5222\r\n")
+    if port == "proxy":
+        wire.send(HEADER + STARTTLS)
+        while (await wire.next())[1].name != "proceed":
+            pass
+    start = time.monotonic()
+    await wire.start_tls(client_context())
+    wire.send(HEADER)
+    assert (await wire.next())[0] == "open"
+    spent = time.monotonic() - start
+    wire.abort()
+    return spent
+
+
+@pytest.mark.parametrize("port", ["direct", "proxy"])
+async def test_handshakes(make_server, port):
+    """They wait when there are too many of one address, and are not refused;
+    others don't wait, and nobody does who is here."""
+    config = listen(["127.0.0.0/8"])
+    config["listen"].append(
+        {"type": "c2s", "ip": "127.0.0.1", "port": "direct", "tls": True,
+         "proxy_protocol": ["127.0.0.0/8"]})
+    config["limits"] = {"handshakes": "5/3s", "c2s_rate": 0}
+    server = make_server({**config, "workers": 1})
+    await server.start()
+    many = [asyncio.create_task(shake_hands(server, port, "192.0.2.7"))
+            for _ in range(12)]
+    await asyncio.sleep(0)
+    await shake_hands(server, port, "192.0.2.8")
+    for _ in range(12):
+        await shake_hands(server, port, "127.0.0.9")
+    assert not all(task.done() for task in many)
+    times = sorted(await asyncio.gather(*many))
+    # Five at once, five when the time is over, and two one time later.
+    assert times[4] < times[5] - 0.5 and times[9] < times[10] - 0.5
+    assert times[5] > 2 and times[10] > 4
+    await server.log_line("handshakes of 192.0.2.7 wait")
