@@ -46,22 +46,56 @@ is_change(const struct cmd_def *def)
 	       strncmp(name, "check_", 6) != 0;
 }
 
+/* Options have names of their own, and a room's password is one. */
+static bool
+names_secret(const json_t *name)
+{
+	const char *text = json_string_value(name);
+
+	return text != NULL && (strstr(text, "password") != NULL ||
+				   strstr(text, "secret") != NULL);
+}
+
+/* An argument as it may be logged; a reference. */
+static json_t *
+arg_masked(json_t *args, const struct command_arg *arg)
+{
+	json_t *value = json_object_get(args, arg->name);
+
+	if (strcmp(arg->name, "value") == 0 &&
+	    names_secret(json_object_get(args, "option")))
+		return json_string("***");
+	if (!json_is_array(value))
+		return json_incref(value);
+	value = json_deep_copy(value);
+	for (size_t i = 0; i < json_array_size(value); i++) {
+		json_t *item = json_array_get(value, i);
+
+		if (names_secret(json_object_get(item, "name")))
+			json_object_set_new(item, "value", json_string("***"));
+	}
+	return value;
+}
+
 /* " user=a host=localhost password=***" */
 static struct str
 args_text(struct cmd *c)
 {
 	struct buf b = { 0 };
 	struct str text;
+	json_t *value;
 
 	for (size_t i = 0; i < c->def->arg_count && c->args != NULL; i++) {
 		const struct command_arg *arg = &c->def->row->args[i];
 
 		buf_printf(&b, " %s=", arg->name);
-		if (cmd_arg_is_secret(arg))
+		if (cmd_arg_is_secret(arg)) {
 			buf_add_str(&b, STR("***"));
-		else
-			cmd_value_to_text(&b, c->def->args[i],
-			    json_object_get(c->args, arg->name), 1);
+		} else {
+			value = arg_masked(c->args, arg);
+			cmd_value_to_text(&b, c->def->args[i], value, 1);
+			json_decref(value);
+		}
 		if (b.n > 400)
 			break;
 	}

@@ -214,6 +214,11 @@ async def test_secrets_are_not_logged(server):
     await done(server, "change_password", "juliet", "localhost", "hunter3")
     await server.log_line(r" notice .*register user=juliet host=localhost "
                           r"password=\*\*\* by ctl")
+    room = ("crowd", "conference.localhost")
+    await done(server, "create_room_with_opts", *room, "localhost",
+               "persistent:true,password:hunter4")
+    await done(server, "change_room_option", *room, "password", "hunter5")
+    await server.log_line(r" notice .*option=password value=\*\*\* by ctl")
     assert not any("hunter" in line for line in server.lines())
 
 
