@@ -247,8 +247,8 @@ struct process {
 	struct cmd *cmd;
 	struct loop *loop;
 	bool is_delete;
-	struct str subs, asks;	      /* words with ":" between */
-	const char *users, *contacts; /* globs */
+	struct str subs, asks;	    /* words with ":" between */
+	struct str users, contacts; /* globs, the same */
 	json_t *list;
 	struct account_walk *walk;
 	size_t waiting; /* accounts of this page, and one for the asking */
@@ -277,18 +277,28 @@ word_fits(struct str words, const char *word)
 }
 
 static bool
-item_fits(const struct process *p, const struct roster_item *item)
+glob_fits(struct str globs, struct str text)
 {
-	struct arena *a;
-	bool fits;
+	struct arena *a = arena_new(0);
+	const char *subject = str_dup_c(a, text);
+	bool fits = false;
 
-	if (!word_fits(p->subs, roster_sub_name(item->sub)) ||
-	    !word_fits(p->asks, ask_name(item)))
-		return false;
-	a = arena_new(0);
-	fits = fnmatch(p->contacts, str_dup_c(a, item->jid.bare), 0) == 0;
+	while (!str_is_none(globs) && !fits) {
+		struct str one = str_cut(&globs, ':');
+
+		fits = str_is(one, "any") ||
+		       fnmatch(str_dup_c(a, one), subject, 0) == 0;
+	}
 	arena_free(&a);
 	return fits;
+}
+
+static bool
+item_fits(const struct process *p, const struct roster_item *item)
+{
+	return word_fits(p->subs, roster_sub_name(item->sub)) &&
+	       word_fits(p->asks, ask_name(item)) &&
+	       glob_fits(p->contacts, item->jid.bare);
 }
 
 static void
@@ -391,7 +401,7 @@ on_process_page(struct account_walk *w, const struct str *names, size_t count)
 		v->jid = account_walk_jid(w, a, names[i]);
 		v->list = json_array();
 		v->waiting = 1;
-		if (fnmatch(p->users, str_dup_c(a, v->jid.bare), 0) == 0)
+		if (glob_fits(p->users, v->jid.bare))
 			account_call(&v->jid, on_visit, v);
 		else
 			on_visited(v);
@@ -414,16 +424,16 @@ on_process_end(void *ctx, int err)
 	cmd_fail(p->cmd, CMD_FAILED, 0, "%s", err_text(err));
 }
 
-/* A glob; "%" of SQL is "*". */
-static const char *
-glob_of(struct cmd *c, const char *arg)
+/* Globs; "%" of SQL is "*". */
+static struct str
+globs_of(struct cmd *c, const char *arg)
 {
 	struct str text = str_dup(cmd_arena(c), cmd_str(c, arg));
-	char *glob = arena_bytes(cmd_arena(c), text.n + 1);
+	char *globs = arena_bytes(cmd_arena(c), text.n + 1);
 
 	for (size_t i = 0; i <= text.n; i++)
-		glob[i] = text.p[i] == '%' ? '*' : text.p[i];
-	return glob;
+		globs[i] = text.p[i] == '%' ? '*' : text.p[i];
+	return str_mem(globs, text.n);
 }
 
 static void
@@ -444,8 +454,8 @@ run_process_rosteritems(struct cmd *c)
 	p->loop = loop_self();
 	p->subs = cmd_str(c, "subs");
 	p->asks = cmd_str(c, "asks");
-	p->users = glob_of(c, "users");
-	p->contacts = glob_of(c, "contacts");
+	p->users = globs_of(c, "users");
+	p->contacts = globs_of(c, "contacts");
 	p->list = json_array();
 	account_walk(NULL, &visitor, p);
 }
@@ -499,7 +509,9 @@ const struct command commands_roster[] = {
 	    .run = run_delete_rosteritem },
 	{ .name = "process_rosteritems",
 	    .tag = "roster",
-	    .help = "List or delete roster items that match a filter",
+	    .help = "List or delete roster items that match a filter: any, "
+		    "or words (subs, asks) and patterns of addresses with "
+		    "colons between",
 	    .args = { ARG("action", "string"), ARG("subs", "string"),
 		ARG("asks", "string"), ARG("users", "string"),
 		ARG("contacts", "string") },

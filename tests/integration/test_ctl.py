@@ -748,6 +748,11 @@ async def test_process_rosteritems(server):
     assert await process("list", "to:from", "none", "ju*", "*") == [
         "juliet@localhost\ttybalt@capulet.example"]
     assert await process("list", "none", "any", "*", "*") == []
+    assert len(await process("list", "any", "any", "any", "any")) == 6
+    assert await process("list", "any", "any", "nurse@*:romeo@localhost",
+                         "nobody@*:tybalt@*") == [
+        "nurse@localhost\ttybalt@capulet.example",
+        "romeo@localhost\ttybalt@capulet.example"]
     assert await process("delete", "both", "any", "*@localhost",
                          "par%") == [
         "juliet@localhost\tparis@capulet.example",
