@@ -336,8 +336,8 @@ async def test_log_injection(server):
 
 def many_files():
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft < min(hard, 10000):
-        resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 10000), hard))
+    if soft < min(hard, 12000):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 12000), hard))
     return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
 
 
@@ -399,8 +399,11 @@ async def test_half_open(make_server, kind):
     """Thousands who never log in: they cost little, time out however they
     trickle, and nobody else has to wait."""
     data, most = HALVES[kind][1:]
-    count = min(2000 if most <= 8 else 700, many_files() // 3)
-    server = make_server({"limits": {"negotiation": "6s", "c2s_rate": 0}})
+    count, patience = 2000 if most <= 4 else 700, "6s"
+    if kind == "header" and not IS_SANITIZED:
+        count, patience = 10000, "20s"
+    count = min(count, many_files() - 500)
+    server = make_server({"limits": {"negotiation": patience, "c2s_rate": 0}})
     await server.start()
     await server.register("romeo")
     # The first ones warm up what is allocated once.
@@ -416,7 +419,7 @@ async def test_half_open(make_server, kind):
         assert each <= most, f"{each} KiB each"
     assert not crowd[-1].is_lost
     while not all(w.is_lost for w in crowd):
-        assert time.monotonic() - start < 60
+        assert time.monotonic() - start < 90
         if kind == "drip":
             for wire in crowd:
                 wire.send(b" ")
