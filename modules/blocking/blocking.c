@@ -8,6 +8,8 @@
 #include "core/module.h"
 
 #define STORE STR("blocking")
+/* What max_items can be. */
+#define ITEMS_MAX 100000
 
 struct blocking_options {
 	uint64_t max_items;
@@ -129,14 +131,14 @@ on_loaded(void *ctx, int err, const struct kv_item *items, size_t count)
 static void
 on_load(struct mod *m, struct account *acct)
 {
-	const struct blocking_options *o = mod_options(m);
 	struct load *load = xmalloc(sizeof(*load));
 
 	load->mod = m;
 	load->acct = acct;
 	account_load_hold(acct);
-	kv_list(acct->jid.bare, STORE, STR_NONE, false, o->max_items, on_loaded,
-	    load);
+	/* All that there are, though fewer may be allowed by now. */
+	kv_list(
+	    acct->jid.bare, STORE, STR_NONE, false, ITEMS_MAX, on_loaded, load);
 }
 
 /* ---- presence when the list changes ------------------------------------ */
@@ -560,7 +562,7 @@ blocking_stop(struct mod *m)
 
 static const struct option options[] = {
 	OPT_UINT("max_items", struct blocking_options, max_items, "1000", 1,
-	    100000, "addresses that an account may block"),
+	    ITEMS_MAX, "addresses that an account may block"),
 	OPT_BOOL("tell_admins", struct blocking_options, tell_admins, "true",
 	    "send reports of spam and abuse to the administrators"),
 	OPT_RATE("report_rate", struct blocking_options, report_rate, "30/1h",

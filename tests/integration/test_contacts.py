@@ -371,3 +371,20 @@ def is_offline(server, user):
         out = await server.ctl_ok("num_resources", user, "localhost")
         return out.strip() == "0"
     return holds
+
+
+async def test_fewer_blocks_allowed(make_server):
+    """Those who were blocked stay blocked, and can be unblocked."""
+    server = make_server()
+    await server.start()
+    juliet = await server.client("juliet")
+    items = "".join(f"<item jid='c{i}.example'/>" for i in range(5))
+    await juliet.ask(f"<block xmlns='urn:xmpp:blocking'>{items}</block>", "set")
+    server.overrides["modules"] = {"blocking": {"max_items": 2}}
+    await server.restart()
+    juliet = await server.client("juliet", register=False)
+    for change, left in (("<item jid='c4.example'/>", 4), ("", 0)):
+        await juliet.ask(f"<unblock xmlns='urn:xmpp:blocking'>{change}"
+                         "</unblock>", "set")
+        got = await juliet.ask("<blocklist xmlns='urn:xmpp:blocking'/>")
+        assert len(got.elems()[0].elems()) == left
