@@ -218,11 +218,27 @@ wait_until(const struct ctl *ctl, bool up)
 		  : complain("the server still runs");
 }
 
+static bool
+is_own(const char *name)
+{
+	static const char *const own[] = { "help", "ping", "started", "stopped",
+		"copy_store" };
+
+	for (size_t i = 0; i < ARRAY_LEN(own); i++)
+		if (strcmp(name, own[i]) == 0)
+			return true;
+	return false;
+}
+
 static int
 run_help(const struct ctl *ctl, int argc, char **argv)
 {
 	int err;
 
+	if (argc == 2 && is_own(argv[1])) {
+		fputs(usage, stdout);
+		return EXIT_DONE;
+	}
 	if (!server_answers(ctl, &err)) {
 		fputs(usage, stdout);
 		fflush(stdout);

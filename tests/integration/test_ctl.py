@@ -74,6 +74,10 @@ async def test_no_server(server, build):
         assert "no server answers on" in err and "is rookeryd running?" in err
     assert server.ctl("stopped")[0] == 0
     assert server.ctl("help")[0] == 3
+    for name in ("help", "ping", "copy_store"):
+        status, out, _ = server.ctl("help", name)
+        assert status == 0
+        assert f"  rookeryctl {name} " in out
 
 
 @pytest.mark.storeless("there is no server")
