@@ -72,6 +72,7 @@ on_set_other(struct mod *m, struct stanza *iq)
 struct edit {
 	struct jid jid;
 	struct str name, subname;
+	bool is_multi;		/* all that there are are wanted */
 	const json_t *contents; /* a text, or a list of texts */
 };
 
@@ -85,13 +86,39 @@ child_named(struct elem *e, struct str local)
 	return child;
 }
 
+static struct elem *
+next_named(struct elem *e, struct str local)
+{
+	do
+		e = elem_next(e, EL_ANY);
+	while (e != NULL && !str_eq(elem_local(e), local));
+	return e;
+}
+
+static json_t *
+text_of(const struct elem *e)
+{
+	struct str text = elem_text(e);
+
+	return json_stringn(text.p != NULL ? text.p : "", text.n);
+}
+
+static json_t *
+texts_from(struct elem *e, struct str local)
+{
+	json_t *list = json_array();
+
+	for (; e != NULL; e = next_named(e, local))
+		json_array_append_new(list, text_of(e));
+	return list;
+}
+
 static void
 show_value(void *ctx, int err, struct str value)
 {
 	struct cmd *c = ctx;
 	struct edit *edit = cmd_ctx(c);
 	struct elem *card = NULL, *e;
-	struct str text;
 
 	if (err == 0)
 		card = xml_parse(cmd_arena(c), str_dup(cmd_arena(c), value),
@@ -109,8 +136,8 @@ show_value(void *ctx, int err, struct str value)
 		cmd_fail(c, CMD_NOT_FOUND, 0, "The vCard has no such field");
 		return;
 	}
-	text = elem_text(e);
-	cmd_result(c, json_stringn(text.p != NULL ? text.p : "", text.n));
+	cmd_result(
+	    c, edit->is_multi ? texts_from(e, edit->subname) : text_of(e));
 }
 
 static struct edit *
@@ -143,6 +170,17 @@ get_vcard2(struct cmd *c)
 
 	if (edit != NULL)
 		kv_get(edit->jid.bare, STORE, KEY, show_value, c);
+}
+
+static void
+get_vcard2_multi(struct cmd *c)
+{
+	struct edit *edit = edit_of(c, true);
+
+	if (edit == NULL)
+		return;
+	edit->is_multi = true;
+	kv_get(edit->jid.bare, STORE, KEY, show_value, c);
 }
 
 static void
@@ -294,6 +332,15 @@ static const struct command commands[] = {
 	    .result_name = "content",
 	    .result = "string",
 	    .run = get_vcard2,
+	},
+	{
+	    .name = "get_vcard2_multi",
+	    .tag = "vcard",
+	    .help = "Get multiple contents from a vCard field",
+	    .args = { USER, TEXT_ARG("name"), TEXT_ARG("subname") },
+	    .result_name = "contents",
+	    .result = "[value:string]",
+	    .run = get_vcard2_multi,
 	},
 	{
 	    .name = "set_vcard",
