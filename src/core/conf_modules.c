@@ -3,6 +3,7 @@
  * The sections `modules` and `host_config`: which modules are on for which
  * host, and their options.
  */
+#include "base/map.h"
 #include "core/conf_tables.h"
 #include "core/hooks.h"
 
@@ -433,6 +434,116 @@ hosts_check(struct reading *r)
 	}
 }
 
+/* ---- services ---- */
+
+/* Who has a domain, and where the file says so. */
+struct holder {
+	const char *who;
+	unsigned line;
+	const struct host_conf *host; /* of a service */
+	const struct module_conf *module;
+	const char *option;
+};
+
+struct domains {
+	struct reading *reading;
+	struct map map; /* of struct holder */
+};
+
+static void
+domain_take(struct domains *d, struct str domain, struct holder holder)
+{
+	struct holder *h = arena_new_of(d->reading->scratch, struct holder);
+
+	*h = holder;
+	if (domain.n > 0)
+		map_set(&d->map, domain, h);
+}
+
+/* A service's is a default, and has no line, unless the file gives it. */
+static unsigned
+holder_line(const struct reading *r, const struct holder *h)
+{
+	const struct tree *t;
+
+	if (h->host == NULL)
+		return h->line;
+	t = tree_get(options_map(host_modules(r->hosts, h->host->name),
+			 h->module->name.p),
+	    h->option);
+	if (t == NULL)
+		t = tree_get(
+		    options_map(r->modules, h->module->name.p), h->option);
+	return t != NULL ? t->line : 0;
+}
+
+static void
+service_check(struct domains *d, struct str domain, struct holder h)
+{
+	const struct holder *other =
+	    (const struct holder *)map_get(&d->map, domain);
+	unsigned line;
+
+	if (other == NULL) {
+		domain_take(d, domain, h);
+		return;
+	}
+	line = holder_line(d->reading, &h);
+	if (line == 0)
+		line = holder_line(d->reading, other);
+	problem_add(d->reading->problems, line,
+	    "'" STR_FMT "' would be %s and %s", STR_ARG(domain), other->who,
+	    h.who);
+}
+
+static void
+services_of_host(struct domains *d, const struct host_conf *host)
+{
+	struct reading *r = d->reading;
+
+	for (size_t i = 0; i < host->module_count; i++) {
+		const struct module_conf *m = &host->modules[i];
+		const struct entry *e = entry_find(r, m->name.p);
+		struct str domain;
+
+		if (e == NULL || e->table->service == NULL)
+			continue;
+		domain = service_domain(e->table, m->options);
+		if (domain.n > 0)
+			service_check(d, domain,
+			    (struct holder){
+				.who = arena_printf(r->scratch,
+				    "'%s' of module '%s' for host '" STR_FMT
+				    "'",
+				    e->table->service_option, m->name.p,
+				    STR_ARG(host->name)),
+				.host = host,
+				.module = m,
+				.option = e->table->service_option,
+			    });
+	}
+}
+
+/* Of two at one domain one would get all, and nobody would know which. */
+static void
+services_check(struct reading *r)
+{
+	const struct conf *conf = r->conf;
+	struct domains d = { .reading = r };
+
+	for (size_t i = 0; i < conf->component_count; i++)
+		domain_take(&d, conf->components[i].host,
+		    (struct holder){ .who = "a component",
+			.line = conf_item_line(conf, "components", i) });
+	for (size_t i = 0; i < conf->host_count; i++)
+		domain_take(&d, conf->hosts[i].name,
+		    (struct holder){ .who = "one of 'hosts'",
+			.line = conf_item_line(conf, "hosts", i) });
+	for (size_t i = 0; i < conf->host_count; i++)
+		services_of_host(&d, &conf->hosts[i]);
+	map_fini(&d.map);
+}
+
 static bool
 defaults_read(struct reading *r)
 {
@@ -467,5 +578,6 @@ conf_read_modules(struct conf *conf, struct problems *problems)
 		entries_apply(&r, host_modules(r.hosts, h->name));
 		h->modules = entries_read(&r, h, &h->module_count);
 	}
+	services_check(&r);
 	arena_free(&r.scratch);
 }

@@ -50,6 +50,8 @@ enum verdict iq_route_run(
 
 /* The service at a domain, on this worker: NULL if there is none. */
 struct mod *service_find(struct str domain);
+/* Where its options want its service, empty if nowhere. */
+struct str service_domain(const struct module *table, const void *options);
 /* Hands a stanza to it, on the right loop already. */
 void service_deliver(struct mod *m, struct stanza *st);
 

@@ -196,8 +196,8 @@ service_deliver(struct mod *m, struct stanza *st)
 
 /* ---- life ---- */
 
-static struct str
-service_of(const struct module *table, const void *options)
+struct str
+service_domain(const struct module *table, const void *options)
 {
 	const struct option *o = table->options;
 
@@ -216,7 +216,7 @@ service_set(struct mod *m)
 	struct str domain = STR_NONE, old = m->service.full;
 
 	if (m->table->service != NULL && m->options != NULL)
-		domain = service_of(m->table, m->options);
+		domain = service_domain(m->table, m->options);
 	if (str_eq(domain, old))
 		return;
 	if (!str_is_none(old))

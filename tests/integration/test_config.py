@@ -56,6 +56,11 @@ FAULTS = [
     ("modules: [ping]\n", 1, ["modules"]),
     ("admins: [nobody]\n", 1, ["nobody"]),
     ("host_config: {other.example: {}}\n", 1, ["other.example"]),
+    ("modules: {muc: {host: localhost}}\n", 1, ["'muc'", "'hosts'"]),
+    ("modules:\n  muc: {host: rooms.test}\n  pubsub: {host: rooms.test}\n",
+     3, ["'pubsub'", "'rooms.test'", "'muc'"]),
+    ("components: [{host: conference.localhost, secret: x}]\n", 1,
+     ["'muc'", "component"]),
     ("host_config:\n  localhost: {}\n  LOCALHOST: {}\n", 3,
      ["LOCALHOST", "line 6"]),
     ("include: more.yml\n", 1, ["include", "there are", "certificates"]),
@@ -131,6 +136,10 @@ def test_all_at_once(build, tmp_path):
     ("hosts: [localhost]\nlisten: [{type: c2s, ip: 127.0.0.1, port: 1}]\n"
      "data_dir: /nowhere/data\n", [":3:", "data_dir", "No such file"]),
     ("hosts: [a.example, A.EXAMPLE]\n", ["a.example"]),
+    ("hosts: [localhost, a.example]\n"
+     "listen: [{type: c2s, ip: 127.0.0.1, port: 1}]\n"
+     "modules: {muc: {host: rooms.example}}\n",
+     [":3:", "'a.example'", "'localhost'"]),
     ("hosts: [localhost]\nlisten: [{type: c2s}]\n", ["port"]),
     ("hosts: [localhost]\nlisten: [{type: c2x, ip: 127.0.0.1, port: 1}]\n",
      ["c2x", "c2s"]),
