@@ -135,6 +135,10 @@ message_arrived(struct account *acct, struct stanza *st)
 		stanza_free(&st);
 		return STANZA_DONE;
 	}
+	/*
+	 * Section 8.5.3.2.1 would drop a normal one, or give it back. It is
+	 * no less worth to be read than a chat; ejabberd and Prosody pass both.
+	 */
 	if (jid_is_bare(&st->to) || st->type & (MESSAGE_CHAT | MESSAGE_NORMAL))
 		return message_to_bare(acct, st);
 	/* A room learns so that its occupant is gone. */
