@@ -60,6 +60,7 @@ extern const struct command commands_kindly[];
 extern const struct command commands_logs[];
 extern const struct command commands_modules[];
 extern const struct command commands_presence[];
+extern const struct command commands_push[];
 extern const struct command commands_roster[];
 extern const struct command commands_spool[];
 extern const struct command commands_s2s[];

@@ -16,6 +16,7 @@ static const struct command *const tables[] = {
 	commands_logs,
 	commands_modules,
 	commands_presence,
+	commands_push,
 	commands_roster,
 	commands_spool,
 	commands_s2s,

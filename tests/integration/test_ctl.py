@@ -767,6 +767,43 @@ async def test_process_rosteritems(server):
                   "*")
 
 
+async def test_push_roster(server, tmp_path):
+    """A list of contacts from a file, as ejabberd takes it, is pushed at
+    once; one that is wrong anywhere changes nothing."""
+    path = tmp_path / "roster"
+    path.write_text("""%% All of Verona
+[{"juliet", "localhost", "Capulets", "Juliet"},
+ {<<"nurse">>, <<"localhost">>, <<"Capulets"/utf8>>, <<"A \\"Nurse\\"">>},
+ {"Romeo", "LOCALHOST", "", "Romé"} % of the others
+].
+""", encoding="utf-8")
+    for user in ("nurse", "romeo"):
+        await server.register(user)
+    juliet = await online(await server.client("juliet"))
+    await juliet.ask("<query xmlns='jabber:iq:roster'/>")
+    await done(server, "push_roster", str(path), "juliet", "localhost")
+    push = await juliet.take(lambda e: e.find("query"))
+    assert push.get("type") == "set"
+    roster = await done(server, "get_roster", "juliet", "localhost")
+    assert sorted(roster.split("\n")) == [
+        "nurse@localhost\tA \"Nurse\"\tboth\tnone\tCapulets",
+        "romeo@localhost\tRomé\tboth\tnone\t"]
+    assert await done(server, "get_roster", "romeo", "localhost") == ""
+    await done(server, "push_roster_all", str(path))
+    assert await done(server, "get_roster_count", "romeo", "localhost") == "2"
+    assert await done(server, "get_roster_count", "nurse", "localhost") == "2"
+
+    out = await refused(server, "push_roster", str(path), "x", "localhost")
+    assert "x@localhost" in out
+    await refused(server, "push_roster", "/nowhere", "romeo", "localhost")
+    path.write_text('[{"a", "localhost", "", ""},\n {"b", "localhost", ""}].')
+    out = await refused(server, "push_roster", str(path), "romeo", "localhost")
+    assert "line 2" in out
+    path.write_text('[{"a", "elsewhere.example", "", ""}].')
+    await refused(server, "push_roster_all", str(path))
+    assert await done(server, "get_roster_count", "romeo", "localhost") == "2"
+
+
 # Stanzas
 
 
