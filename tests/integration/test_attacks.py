@@ -399,7 +399,7 @@ async def test_half_open(make_server, kind):
     """Thousands who never log in: they cost little, time out however they
     trickle, and nobody else has to wait."""
     data, most = HALVES[kind][1:]
-    count, patience = 2000 if most <= 4 else 700, "6s"
+    count, patience = 2000 if most <= 4 else 700, "4s"
     if kind == "header" and not IS_SANITIZED:
         count, patience = 10000, "20s"
     count = min(count, many_files() - 500)
