@@ -127,7 +127,7 @@ get_last(struct cmd *c)
 }
 
 static void
-put_last(struct cmd *c)
+put_last(struct cmd *c, struct account *acct)
 {
 	const struct jid *jid = cmd_ctx(c);
 	struct store_write *w = store_write_new(jid->bare);

@@ -189,7 +189,7 @@ struct limit {
 };
 
 static void
-put_limit(struct cmd *c)
+put_limit(struct cmd *c, struct account *acct)
 {
 	const struct limit *l = cmd_ctx(c);
 	struct str owner = l->jid.bare;

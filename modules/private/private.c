@@ -299,7 +299,7 @@ struct setting {
 };
 
 static void
-put_value(struct cmd *c)
+put_value(struct cmd *c, struct account *acct)
 {
 	struct arena *a = cmd_arena(c);
 	const struct setting *s = cmd_ctx(c);

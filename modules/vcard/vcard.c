@@ -247,7 +247,7 @@ is_name(struct str s)
 }
 
 static void
-begin_edit(struct cmd *c)
+begin_edit(struct cmd *c, struct account *acct)
 {
 	const struct edit *edit = cmd_ctx(c);
 

@@ -124,12 +124,13 @@ API void cmd_job_tell(struct cmd *c, const struct cmd_job *job);
 API void cmd_job_abort(struct cmd *c, struct cmd_job *job);
 
 /*
- * Goes on with `next`, at its home, if there is such an account, and refuses
+ * Runs found(c, account) at its home if there is such an account, and refuses
  * the command if there is none: what is kept for nobody would be his who
  * registers that name next. `bare` is in the command's arena.
  */
-API void cmd_if_account(
-    struct cmd *c, const struct jid *bare, void (*next)(struct cmd *c));
+struct account;
+API void cmd_if_account(struct cmd *c, const struct jid *bare,
+    void (*found)(struct cmd *c, struct account *acct));
 /* A store_done_fn whose ctx is the command: a rescode, or why it failed. */
 API void cmd_on_done(void *ctx, int err);
 

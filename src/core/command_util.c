@@ -4,38 +4,59 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "core/account.h"
-#include "core/command.h"
+#include "core/commands.h"
 
 static const struct log_ctx log_commands = { .source = "commands" };
 
-struct if_account {
+/* Of one account --------------------------------------------------------- */
+
+struct at_home {
 	struct cmd *cmd;
-	void (*next)(struct cmd *c);
+	void (*found)(struct cmd *c, struct account *acct);
+	bool must_be; /* not without an account */
 };
 
 static void
 on_account(void *ctx, int err, struct account *acct)
 {
-	const struct if_account *i = (const struct if_account *)ctx;
+	const struct at_home *h = (const struct at_home *)ctx;
 
-	if (acct != NULL)
-		i->next(i->cmd);
-	else if (err < 0 && err != ERR_ABSENT)
-		cmd_fail(i->cmd, CMD_FAILED, 0, "%s", err_text(err));
+	if (err < 0 && err != ERR_ABSENT)
+		cmd_fail(h->cmd, CMD_FAILED, 0, "%s", err_text(err));
+	else if (acct == NULL && h->must_be)
+		cmd_fail(h->cmd, CMD_NOT_FOUND, 0, "unregistered_user");
 	else
-		cmd_fail(i->cmd, CMD_NOT_FOUND, 0, "unregistered_user");
+		h->found(h->cmd, acct);
+}
+
+static void
+go_home(struct cmd *c, const struct jid *bare,
+    void (*found)(struct cmd *c, struct account *acct), bool must_be)
+{
+	struct at_home *h = arena_new_of(cmd_arena(c), struct at_home);
+
+	*h = (struct at_home){ c, found, must_be };
+	account_call(bare, on_account, h);
 }
 
 void
-cmd_if_account(
-    struct cmd *c, const struct jid *bare, void (*next)(struct cmd *c))
+command_at_home(
+    struct cmd *c, void (*found)(struct cmd *c, struct account *acct))
 {
-	struct if_account *i = arena_new_of(cmd_arena(c), struct if_account);
+	struct jid jid;
 
-	i->cmd = c;
-	i->next = next;
-	account_call(bare, on_account, i);
+	if (cmd_account(c, "user", "host", &jid))
+		go_home(c, &jid, found, false);
 }
+
+void
+cmd_if_account(struct cmd *c, const struct jid *bare,
+    void (*found)(struct cmd *c, struct account *acct))
+{
+	go_home(c, bare, found, true);
+}
+
+/* Ends ------------------------------------------------------------------- */
 
 void
 cmd_on_done(void *ctx, int err)

@@ -218,35 +218,6 @@ run_kick_users(struct cmd *c)
 
 /* Of one account ----------------------------------------------------------*/
 
-struct at_home {
-	struct cmd *cmd;
-	void (*found)(struct cmd *c, struct account *acct);
-};
-
-static void
-on_account(void *ctx, int err, struct account *acct)
-{
-	struct at_home *h = (struct at_home *)ctx;
-
-	if (err < 0 && err != ERR_ABSENT)
-		cmd_fail(h->cmd, CMD_FAILED, 0, "%s", err_text(err));
-	else
-		h->found(h->cmd, acct);
-}
-
-void
-command_at_home(
-    struct cmd *c, void (*found)(struct cmd *c, struct account *acct))
-{
-	struct at_home *h = arena_new_of(cmd_arena(c), struct at_home);
-	struct jid jid;
-
-	h->cmd = c;
-	h->found = found;
-	if (cmd_account(c, "user", "host", &jid))
-		account_call(&jid, on_account, h);
-}
-
 static json_t *
 list_of(struct account *acct, json_t *(*item)(const struct session *s))
 {
