@@ -5,16 +5,13 @@
  */
 #include "modules/muc/commands.h"
 
-#include <stdio.h>
-
 #define FILE_MAX (16u << 20)
 
 struct batch {
 	struct cmd *c;
 	bool destroys;
 	const char *path, *failure;
-	char *text;
-	size_t length;
+	struct str text; /* of the file, on the heap */
 	struct str rest; /* of the text */
 	struct jid room; /* the present one */
 	struct host *host;
@@ -29,25 +26,14 @@ static void
 read_file(void *arg)
 {
 	struct batch *b = arg;
-	FILE *f = fopen(b->path, "re");
 
-	if (f == NULL) {
-		b->failure = "The file can't be opened";
-		return;
-	}
-	b->text = xmalloc(FILE_MAX + 1);
-	b->length = fread(b->text, 1, FILE_MAX + 1, f);
-	if (ferror(f))
-		b->failure = "The file can't be read";
-	else if (b->length > FILE_MAX)
-		b->failure = "The file is too big";
-	fclose(f);
+	b->failure = cmd_file_read(b->path, FILE_MAX, &b->text);
 }
 
 static void
 end(struct batch *b)
 {
-	xfree(b->text);
+	str_free(&b->text);
 	if (b->failure != NULL)
 		cmd_fail(b->c, CMD_BAD_ARG, 0, "%s", b->failure);
 	else
@@ -178,7 +164,7 @@ on_read(void *arg)
 	struct batch *b = arg;
 	struct str rest, line;
 
-	b->rest = rest = str_mem(b->text != NULL ? b->text : "", b->length);
+	b->rest = rest = b->text;
 	while (b->failure == NULL && (line = next_line(&rest)).n > 0)
 		if (!is_room(line))
 			b->failure = arena_printf(cmd_arena(b->c),

@@ -131,6 +131,11 @@ API void cmd_job_abort(struct cmd *c, struct cmd_job *job);
 struct account;
 API void cmd_if_account(struct cmd *c, const struct jid *bare,
     void (*found)(struct cmd *c, struct account *acct));
+/*
+ * All of a file of an argument, on the heap; NULL, or why there is none, for
+ * cmd_fail(). Blocking: for loop_work().
+ */
+API const char *cmd_file_read(const char *path, size_t max, struct str *text_r);
 /* A store_done_fn whose ctx is the command: a rescode, or why it failed. */
 API void cmd_on_done(void *ctx, int err);
 

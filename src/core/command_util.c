@@ -6,6 +6,8 @@
 #include "core/account.h"
 #include "core/commands.h"
 
+#include <stdio.h>
+
 static const struct log_ctx log_commands = { .source = "commands" };
 
 /* Of one account --------------------------------------------------------- */
@@ -54,6 +56,27 @@ cmd_if_account(struct cmd *c, const struct jid *bare,
     void (*found)(struct cmd *c, struct account *acct))
 {
 	go_home(c, bare, found, true);
+}
+
+/* Files ------------------------------------------------------------------ */
+
+const char *
+cmd_file_read(const char *path, size_t max, struct str *text_r)
+{
+	FILE *f = fopen(path, "re");
+	const char *why = NULL;
+
+	*text_r = STR_NONE;
+	if (f == NULL)
+		return "The file can't be opened";
+	text_r->p = (char *)xmalloc(max + 1);
+	text_r->n = fread((char *)(uintptr_t)text_r->p, 1, max + 1, f);
+	if (ferror(f))
+		why = "The file can't be read";
+	else if (text_r->n > max)
+		why = "The file is too big";
+	fclose(f);
+	return why;
 }
 
 /* Ends ------------------------------------------------------------------- */

@@ -14,8 +14,6 @@
 #include "core/roster.h"
 #include "net/loop.h"
 
-#include <stdio.h>
-
 #define FILE_MAX (1u << 20)
 #define CONTACTS_MAX 10000
 
@@ -27,8 +25,7 @@ struct contact {
 struct push {
 	struct cmd *cmd;
 	const char *path, *failure;
-	char *text;
-	size_t length;
+	struct str text; /* of the file, on the heap */
 	struct contact *contacts;
 	size_t count, room;
 	bool is_all;	 /* each contact gets the others */
@@ -45,19 +42,8 @@ static void
 read_file(void *arg)
 {
 	struct push *p = (struct push *)arg;
-	FILE *f = fopen(p->path, "re");
 
-	if (f == NULL) {
-		p->failure = "The file can't be opened";
-		return;
-	}
-	p->text = (char *)xmalloc(FILE_MAX + 1);
-	p->length = fread(p->text, 1, FILE_MAX + 1, f);
-	if (ferror(f))
-		p->failure = "The file can't be read";
-	else if (p->length > FILE_MAX)
-		p->failure = "The file is too big";
-	fclose(f);
+	p->failure = cmd_file_read(p->path, FILE_MAX, &p->text);
 }
 
 /* Blanks, and comments up to the end of their line. */
@@ -177,7 +163,7 @@ line_at(const struct push *p, const char *at)
 {
 	unsigned line = 1;
 
-	for (const char *c = p->text; c < at; c++)
+	for (const char *c = p->text.p; c < at; c++)
 		line += *c == '\n';
 	return line;
 }
@@ -186,7 +172,7 @@ static void
 parse(struct push *p)
 {
 	struct arena *a = cmd_arena(p->cmd);
-	struct str rest = str_mem(p->text, p->length);
+	struct str rest = p->text;
 	bool is_good = take_list(a, p, &rest) && take(&rest, STR("."));
 
 	skip_blank(&rest);
@@ -288,7 +274,7 @@ on_read(void *arg)
 			p->failure = arena_printf(cmd_arena(p->cmd),
 			    STR_FMT " is of no host here",
 			    STR_ARG(p->contacts[i].jid.bare));
-	xfree(p->text);
+	str_free(&p->text);
 	if (p->failure != NULL || p->count == 0)
 		end(p);
 	else
