@@ -5,19 +5,17 @@
  * does there is said by a file that the test shares with it, FAULT_CONTROL:
  * see tests/harness/disk.py.
  */
+#include "control.h"
+
 #include <dlfcn.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/types.h>
 #include <sys/uio.h>
 #include <time.h>
-#include <unistd.h>
 
 #define SHOWN __attribute__((visibility("default")))
 /* How the server ends at the call it was not to come back from. */
@@ -42,18 +40,14 @@ static size_t folder_len;
 __attribute__((constructor)) static void
 begin(void)
 {
-	const char *path = getenv("FAULT_CONTROL");
-	int fd = path != NULL ? open(path, O_RDWR | O_CLOEXEC) : -1;
 	void *p;
 
 	folder = getenv("FAULT_FOLDER");
-	if (folder == NULL || fd < 0)
+	if (folder == NULL)
 		return;
 	folder_len = strlen(folder);
-	p = mmap(
-	    NULL, sizeof(*control), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-	close(fd);
-	if (p != MAP_FAILED)
+	p = control_map("FAULT_CONTROL", sizeof(*control));
+	if (p != NULL)
 		control = p;
 }
 

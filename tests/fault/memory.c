@@ -5,13 +5,11 @@
  * that the test has written to the file that they share, FAULT_MEMORY: see
  * tests/harness/disk.py.
  */
+#include "control.h"
+
 #include <errno.h>
-#include <fcntl.h>
 #include <stdbool.h>
 #include <stdint.h>
-#include <stdlib.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
 #define SHOWN __attribute__((visibility("default")))
 
@@ -30,16 +28,9 @@ void *__libc_realloc(void *old, size_t size);
 __attribute__((constructor)) static void
 begin(void)
 {
-	const char *path = getenv("FAULT_MEMORY");
-	int fd = path != NULL ? open(path, O_RDWR | O_CLOEXEC) : -1;
-	void *p;
+	void *p = control_map("FAULT_MEMORY", sizeof(*control));
 
-	if (fd < 0)
-		return;
-	p = mmap(
-	    NULL, sizeof(*control), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-	close(fd);
-	if (p != MAP_FAILED)
+	if (p != NULL)
 		control = p;
 }
 

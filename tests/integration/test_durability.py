@@ -595,6 +595,16 @@ class Scene:
                 if event[0] == "elem" and event[1].name == "message"
                 and event[1].get("type") == "error"}
 
+    async def check_again(self, why):
+        """The same of a server that has started anew after that."""
+        await self.server.kill()
+        await self.server.start()
+        try:
+            await self.check()
+        except AssertionError as what:
+            raise AssertionError(f"{why}: {what}") from what
+        await self.server.kill()
+
     async def check(self):
         """What was acknowledged is there, and nothing twice."""
         count = self.romeo.acked if self.romeo else 0
@@ -659,13 +669,7 @@ async def test_end_at_any_write(make_server, workers):
             assert await server.wait_exit() == EXIT_STATUS
         was_there = disk.calls >= call
         disk.end_at(0)
-        await server.kill()
-        await server.start()
-        try:
-            await scene.check()
-        except AssertionError as why:
-            raise AssertionError(f"ended at write {call}: {why}") from why
-        await server.kill()
+        await scene.check_again(f"ended at write {call}")
         call += STEP
     assert call > 80, "the disk was never there"
 
@@ -693,13 +697,7 @@ async def test_memory_is_refused(make_server, workers):
             assert await server.wait_exit() == -signal.SIGABRT
         else:
             await (await server.client("juliet", register=False)).ping()
-        await server.kill()
-        await server.start()
-        try:
-            await scene.check()
-        except AssertionError as why:
-            raise AssertionError(f"refused at call {call}: {why}") from why
-        await server.kill()
+        await scene.check_again(f"refused at call {call}")
         call += step
     assert call > 200, "memory was never asked for"
 
